@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Writes guard/wire/layout.py from the BTF of lsm/wire.bpf.c.
+"""Writes guard/wire/layout.py from the BTF of a compiled object.
 
 ``python -m guard.wire.generate OBJECT`` prints the module; ``make wire`` puts
 it in place, and a test compares the two.
@@ -52,11 +52,12 @@ from guard.wire.structure import Field, Struct
 def layout_source(btf: Btf) -> str:
     """The text of layout.py for these types.
 
-    Raises BtfError when a type is missing, unknown to the tables above, or has
-    a hole: wire.h must say every byte.
+    Raises BtfError when a type of ours (its name begins with guard_) is missing,
+    unknown to the tables above, or has a hole: wire.h must say every byte.
     """
     enums, structs = btf.named("enum"), btf.named("struct")
-    unknown = (set(enums) - set(ENUMS)) | (set(structs) - set(STRUCTS))
+    ours = {name for name in (*enums, *structs) if name.startswith("guard_")}
+    unknown = ours - set(ENUMS) - set(STRUCTS)
     if unknown:
         raise BtfError(f"wire.h has types that guard/wire/generate.py does not know: {unknown}")
     parts = [_HEAD]

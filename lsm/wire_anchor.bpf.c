@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
- * Anchors the types of wire.h in BTF so that guard/wire/layout.py can be
- * generated from what clang laid out. Never loaded.
+ * Makes every type of wire.h reach the object's BTF, from which
+ * guard/wire/layout.py is generated and against which it is checked at load.
+ * Without an anchor clang leaves out what only a cast or a reservation names.
  */
-#include <linux/types.h>
 #include "wire.h"
 
-#define ANCHOR(kind, name) kind name anchor_##name
+#define ANCHOR(kind, name) const kind name *anchor_##name __attribute__((unused))
 
 ANCHOR(enum, guard_abi);
 ANCHOR(enum, guard_limit);

@@ -1,0 +1,218 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The loaded programs: open, load, attach and pin, all or nothing; adopt; switch.
+
+Takes compiled tables as bytes and knows nothing of policies. Everything it
+makes is pinned, so verdicts outlive the process.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from guard.errors import HostError
+from guard.kernel import pins, tables
+from guard.kernel.features import Features
+from guard.kernel.labels import Labels
+from guard.kernel.libbpf import Libbpf, LibbpfError
+from guard.kernel.pins import Instance
+from guard.kernel.tables import Encoded
+from guard.wire.check import mismatches
+from guard.wire.layout import COUNTERS, Hook
+
+OBJECTS = Path(__file__).parent.parent / "objects"
+
+# Program of each hook, lsm/*.bpf.c.
+PROGRAMS = {
+    Hook.TASK_ALLOC: "guard_task_alloc",
+    Hook.BPRM_CREDS_FOR_EXEC: "guard_exec_begin",
+    Hook.BPRM_CHECK_SECURITY: "guard_exec_check",
+    Hook.BPRM_COMMITTED_CREDS: "guard_exec_commit",
+    Hook.FILE_OPEN: "guard_file_open",
+}
+SWEEP = "guard_sweep"
+
+MAPS = {
+    "current": "guard_current",
+    "labels": "guard_labels",
+    "events": "guard_events",
+    "counters": "guard_counters",
+    "gate": ".data.gate",
+}
+
+# Bytes of the event ring: 8 MiB is about ten thousand denials with ordinary
+# paths, several seconds of a fast attacker, before records are counted as lost.
+RING_BYTES = 8 << 20
+
+_ZERO = struct.pack("=I", 0)
+_COUNTERS = struct.Struct(COUNTERS.format())
+
+
+@dataclass(frozen=True, slots=True)
+class Counters:
+    """struct guard_counters, summed over CPUs."""
+
+    attempts: int
+    dropped: int
+    denied: int
+    audited: int
+    unclassified: int
+    label_failed: int
+
+
+@dataclass
+class Engine:
+    """One instance's kernel side, open for use. Close it; what is pinned stays."""
+
+    libbpf: Libbpf
+    instance: Instance
+    bits: int
+    maps: dict[str, int]
+    host: int
+
+    @property
+    def labels(self) -> Labels:
+        return Labels(self.libbpf, self.maps["labels"])
+
+    def counters(self) -> Counters:
+        """The counters now, of all CPUs together."""
+        cpus = self.libbpf.possible_cpus()
+        raw = self.libbpf.map_lookup(
+            self.maps["counters"], _ZERO, COUNTERS.size * cpus, "counters"
+        )
+        values = zip(*_COUNTERS.iter_unpack(raw or b""), strict=True)
+        return Counters(*(sum(column) for column in values))
+
+    def switch(self, encoded: Encoded) -> None:
+        """Put another generation in force atomically.
+
+        Raises HostError, and changes nothing, when it does not fit the size
+        class that the programs were loaded for.
+        """
+        if len(encoded.data) > 1 << self.bits:
+            raise HostError(
+                f"the new tables take {len(encoded.data)} bytes and the loaded programs "
+                f"were made for {1 << self.bits}",
+                remedy="unload and run guard again with the new policies",
+            )
+        fd = tables.create(self.libbpf, encoded, self.bits)
+        try:
+            hosts = (self.host, encoded.host)
+            tables.switch(self.libbpf, self.maps["current"], self.maps["gate"], fd, hosts)
+            self.host = encoded.host
+        finally:
+            os.close(fd)
+
+    def sweep(self) -> None:
+        """Label the tasks that run already; repeats until forks cannot have slipped by.
+
+        A child forked between the sweep's visit of its parent's place and its
+        own takes its parent's label if the parent had it; two passes reach the
+        children of tasks that were not labelled yet.
+        """
+        fd = self.libbpf.open_pin(self.instance.link(SWEEP))
+        try:
+            for _ in range(2):
+                self.libbpf.iterate(fd)
+        finally:
+            os.close(fd)
+
+    def close(self) -> None:
+        """Close the descriptors. Enforcement goes on as long as the pins are there."""
+        for fd in self.maps.values():
+            os.close(fd)
+        self.maps.clear()
+
+
+def object_path(bits: int) -> Path:
+    """The shipped object of a size class. Raises HostError when it was not built."""
+    path = OBJECTS / f"guard-{bits}.bpf.o"
+    if not path.exists():
+        raise HostError(
+            f"guard's BPF object {path.name} is missing from the installation",
+            remedy="in a source tree run `make objects`; otherwise install guard again",
+        )
+    return path
+
+
+def load(libbpf: Libbpf, features: Features, name: str, encoded: Encoded, bits: int,
+         ring_bytes: int = RING_BYTES) -> Engine:
+    """Load, fill, attach and pin a new instance. Any failure leaves nothing behind.
+
+    The tables are in force before the first hook is attached. Raises HostError
+    with a remedy, or LibbpfError with the log.
+    """
+    path = object_path(bits)
+    wrong = mismatches(path.read_bytes())
+    if wrong:
+        raise HostError(
+            f"{path.name} does not belong to this guard: {wrong[0]}",
+            remedy="in a source tree run `make objects`; otherwise install guard again",
+        )
+    with ExitStack() as undo:
+        hidden = pins.begin(name)
+        undo.callback(pins.remove, hidden)
+        tables_fd = tables.create(libbpf, encoded, bits)
+        undo.callback(os.close, tables_fd)
+        with _loaded(libbpf, features, path, tables_fd, ring_bytes) as handle:
+            maps = {}
+            for pin, map_name in MAPS.items():
+                fd = libbpf.map_fd(libbpf.object_map(handle, map_name))
+                libbpf.pin(fd, hidden.map(pin))
+                maps[pin] = fd
+            tables.switch(libbpf, maps["current"], maps["gate"], tables_fd, (0, encoded.host))
+            _attach(libbpf, handle, hidden)
+            instance = pins.publish(hidden)
+            undo.pop_all().push(lambda *_: pins.remove(instance))
+            undo.callback(os.close, tables_fd)
+        engine = _open(libbpf, instance, bits, encoded.host)
+        undo.pop_all()
+        os.close(tables_fd)
+        return engine
+
+
+@contextmanager
+def _loaded(
+    libbpf: Libbpf, features: Features, path: Path, tables_fd: int, ring_bytes: int
+) -> Iterator[int]:
+    """The object, loaded; closed at the end, when all that matters is pinned."""
+    handle = libbpf.object_open(str(path))
+    try:
+        rodata = libbpf.map_initial_value(libbpf.object_map(handle, ".rodata"))
+        rodata[0] = bytes([features.rdonly_cast])
+        libbpf.map_set_inner(libbpf.object_map(handle, MAPS["current"]), tables_fd)
+        libbpf.map_set_max_entries(libbpf.object_map(handle, MAPS["events"]), ring_bytes)
+        libbpf.object_load(handle)
+        yield handle
+    finally:
+        libbpf.object_close(handle)
+
+
+def _attach(libbpf: Libbpf, handle: int, into: Instance) -> None:
+    """Attach every program and pin its link. Labels first, then the gates that read them."""
+    for program_name in (*PROGRAMS.values(), SWEEP):
+        program = libbpf.object_program(handle, program_name)
+        if program_name == SWEEP:
+            link = libbpf.program_attach_iterator(program, program_name)
+        else:
+            link = libbpf.program_attach(program, program_name)
+        try:
+            libbpf.pin(libbpf.link_fd(link), into.link(program_name))
+        finally:
+            libbpf.link_destroy(link)
+
+
+def _open(libbpf: Libbpf, instance: Instance, bits: int, host: int) -> Engine:
+    maps: dict[str, int] = {}
+    try:
+        for pin in MAPS:
+            maps[pin] = libbpf.open_pin(instance.map(pin))
+    except LibbpfError:
+        for fd in maps.values():
+            os.close(fd)
+        raise
+    return Engine(libbpf, instance, bits, maps, host)

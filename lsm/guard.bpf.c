@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/*
+ * The one translation unit: every gate and what they share, in one object.
+ *
+ * Not joined by `bpftool gen object`: its linker (libbpf 1.1) cannot resolve a
+ * weak kernel function that two objects declare.
+ */
+#include "maps.bpf.c"
+#include "wire_anchor.bpf.c"
+#include "automaton.bpf.c"
+#include "file.bpf.c"
+#include "task.bpf.c"

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* The maps that all gates share: types here, definitions in maps.bpf.c. */
+#ifndef GUARD_MAPS_H
+#define GUARD_MAPS_H
+
+#include "kernel.h"
+#include "wire.h"
+
+/*
+ * Size class of the tables: data is 2^GUARD_TABLE_BITS bytes. The build makes
+ * one object per class, because a global BPF function takes a pointer only to
+ * a type whose size its BTF states.
+ */
+#ifndef GUARD_TABLE_BITS
+#define GUARD_TABLE_BITS 18
+#endif
+#define GUARD_DATA_MASK ((1u << GUARD_TABLE_BITS) - 1)
+
+struct tables {
+	struct guard_root root;
+	/* The slack lets any masked offset be read as a whole row. */
+	__u8 data[(1u << GUARD_TABLE_BITS) + sizeof(struct guard_row)];
+};
+
+struct generation_map {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__uint(key_size, sizeof(__u32));
+	/* By size: clang leaves a type that only an inner map names incomplete. */
+	__uint(value_size, sizeof(struct tables));
+};
+
+/* Slot 0 holds the generation in force; writing it is the switch. */
+struct current_map {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__array(values, struct generation_map);
+};
+
+struct labels_map {
+	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct guard_task);
+};
+
+struct events_map {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 8 << 20); /* set anew by the loader */
+};
+
+struct counters_map {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct guard_counters);
+};
+
+extern struct current_map guard_current SEC(".maps");
+extern struct labels_map guard_labels SEC(".maps");
+extern struct events_map guard_events SEC(".maps");
+extern struct counters_map guard_counters SEC(".maps");
+
+/*
+ * Nonzero while any generation that is or may become current has host-wide
+ * policies: lets the gates pass an unlabelled task after one lookup. Only a
+ * hint; the policies themselves come from the generation's root.
+ */
+extern volatile __u64 guard_host;
+
+/* This kernel has bpf_rdonly_cast (6.2 and later). Set before load. */
+extern const volatile bool guard_has_rdonly_cast;
+
+/* This CPU's counters; never NULL for index 0, but the verifier asks. */
+static __always_inline struct guard_counters *counters(void)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&guard_counters, &zero);
+}
+
+#define COUNT(member)                                              \
+	do {                                                       \
+		struct guard_counters *counters_ = counters();     \
+		if (counters_)                                     \
+			__sync_fetch_and_add(&counters_->member, 1); \
+	} while (0)
+
+/*
+ * The generation in force. A program asks once per call and uses the answer
+ * throughout, so that it never mixes two generations.
+ */
+static __always_inline const struct tables *current_tables(void)
+{
+	__u32 zero = 0;
+	void *generation = bpf_map_lookup_elem(&guard_current, &zero);
+
+	return generation ? bpf_map_lookup_elem(generation, &zero) : (void *)0;
+}
+
+#endif

@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * From a dentry to a state: the automaton stepped over the object's path from
+ * the root of its file system to the object.
+ *
+ * Parents are climbed into a ladder of pointers, each in its own stack slot,
+ * and the names are stepped downwards from the root. No helper call is made
+ * for names that are stored in the dentry, and no memory outside the stack is
+ * written, so a preempted task cannot have its walk overwritten by another.
+ *
+ * The walk itself takes no lock. classify.h reads rename_lock around it.
+ */
+#ifndef GUARD_PATH_H
+#define GUARD_PATH_H
+
+#include "automaton.h"
+
+/* States are offsets of rows, which are 4-byte aligned: no state has this bit. */
+#define WALK_TOO_DEEP 2u
+
+/* Every supported kernel stores names up to this length in the dentry itself
+ * (DNAME_INLINE_LEN in include/linux/dcache.h is 32 or more on 64 bits). */
+#define NAME_INLINE_MAX 31
+
+static __always_inline __u32 short_name_offset(void)
+{
+	struct dentry___shortname *later = (void *)0;
+
+	if (bpf_core_field_exists(later->d_shortname))
+		return bpf_core_field_offset(later->d_shortname);
+	return bpf_core_field_offset(((struct dentry___iname *)0)->d_iname);
+}
+
+/* Eight bytes of the name in the dentry; ``word`` is a constant from 0 to 3. */
+static __always_inline __u64 name_word(struct dentry *dentry, int word)
+{
+	return *(__u64 *)((void *)dentry + short_name_offset() + 8 * word);
+}
+
+/* A name of more than 16 bytes, rare enough to stay out of the ladder's code. */
+static __noinline __u32 step_long_name(const struct tables *tables, __u32 state,
+				       struct dentry *dentry)
+{
+	struct block block = {};
+	const unsigned char *name = (void *)0;
+	__u32 size = dentry->d_name.len;
+
+	if (size <= NAME_INLINE_MAX) {
+		state = guard_step_words(tables, state, name_word(dentry, 0), name_word(dentry, 1),
+					 16);
+		return guard_step_words(tables, state, name_word(dentry, 2), name_word(dentry, 3),
+					size - 16);
+	}
+	/* By helper: 7.x types the loaded pointer, which a scalar argument refuses. */
+	bpf_probe_read_kernel(&name, sizeof(name), &dentry->d_name.name);
+	for (int i = 0; i < 4; i++) {
+		__u32 done = i * sizeof(block.bytes);
+		__u32 part;
+
+		if (done >= size)
+			break;
+		part = size - done;
+		if (part > sizeof(block.bytes))
+			part = sizeof(block.bytes);
+		if (bpf_probe_read_kernel(block.bytes, part, name + done))
+			break;
+		state = guard_step_block(tables, state, &block, part);
+	}
+	return state;
+}
+
+/* Steps over '/' and one component's name. */
+static __always_inline __u32 step_name(const struct tables *tables, __u32 state,
+				       struct dentry *dentry)
+{
+	__u32 size = dentry->d_name.len;
+
+	state = step_slash(tables, state);
+	if (size > 16)
+		return step_long_name(tables, state, dentry);
+	return guard_step_words(tables, state, name_word(dentry, 0), name_word(dentry, 1), size);
+}
+
+/*
+ * The ladder. UP(n, m): dm is dn's parent; if dn is its own parent it is the
+ * root, and names are stepped from the rung below it. DOWN(n) steps over dn's
+ * name; a final state ends the walk.
+ */
+#define UP(n, m)                 \
+	d##m = d##n->d_parent;   \
+	if (d##m == d##n)        \
+		goto root_is_##n;
+
+#define DOWN(above, n)                               \
+	root_is_##above:                             \
+	state = step_name(tables, state, d##n);      \
+	if (state & GUARD_STATE_FINAL)               \
+		return state;
+
+/*
+ * Steps from ``state`` over the path of ``leaf``, up to 24 components. Returns
+ * the state reached, or WALK_TOO_DEEP.
+ */
+static __noinline __u32 walk_short(const struct tables *tables, struct dentry *leaf,
+				   __u32 state)
+{
+	struct dentry *d0 = leaf, *d1, *d2, *d3, *d4, *d5, *d6, *d7, *d8, *d9, *d10, *d11, *d12,
+		      *d13, *d14, *d15, *d16, *d17, *d18, *d19, *d20, *d21, *d22, *d23, *d24, *d25;
+
+	UP(0, 1) UP(1, 2) UP(2, 3) UP(3, 4) UP(4, 5) UP(5, 6) UP(6, 7) UP(7, 8) UP(8, 9)
+	UP(9, 10) UP(10, 11) UP(11, 12) UP(12, 13) UP(13, 14) UP(14, 15) UP(15, 16) UP(16, 17)
+	UP(17, 18) UP(18, 19) UP(19, 20) UP(20, 21) UP(21, 22) UP(22, 23) UP(23, 24) UP(24, 25)
+	return WALK_TOO_DEEP;
+	DOWN(24, 23) DOWN(23, 22) DOWN(22, 21) DOWN(21, 20) DOWN(20, 19) DOWN(19, 18)
+	DOWN(18, 17) DOWN(17, 16) DOWN(16, 15) DOWN(15, 14) DOWN(14, 13) DOWN(13, 12)
+	DOWN(12, 11) DOWN(11, 10) DOWN(10, 9) DOWN(9, 8) DOWN(8, 7) DOWN(7, 6) DOWN(6, 5)
+	DOWN(5, 4) DOWN(4, 3) DOWN(3, 2) DOWN(2, 1) DOWN(1, 0)
+root_is_0:
+	return state;
+}
+
+/* One block of the deep walk: up to 16 components below ``top``, ``count`` of them. */
+#define BLOCK 16
+
+static __noinline __u32 walk_block(const struct tables *tables, struct dentry *bottom,
+				   __u32 state, __u32 count)
+{
+	struct dentry *rung[BLOCK];
+
+	rung[0] = bottom;
+#pragma unroll
+	for (int i = 1; i < BLOCK; i++)
+		rung[i] = rung[i - 1]->d_parent;
+#pragma unroll
+	for (int i = BLOCK - 1; i >= 0; i--) {
+		if (i >= count)
+			continue;
+		state = step_name(tables, state, rung[i]);
+		if (state & GUARD_STATE_FINAL)
+			return state;
+	}
+	return state;
+}
+
+#define ANCHORS (GUARD_LIMIT_DEPTH / BLOCK)
+
+/*
+ * The same for up to GUARD_LIMIT_DEPTH components: every sixteenth ancestor is
+ * kept as an anchor, and each block between anchors is walked by itself, so
+ * the cost stays linear. Returns the state, or WALK_TOO_DEEP.
+ */
+static __noinline __u32 walk_deep(const struct tables *tables, struct dentry *leaf,
+				  __u32 state)
+{
+	struct dentry *anchor[ANCHORS] = {};
+	struct dentry *at = leaf;
+	__u32 depth = 0;
+	bool rooted = false;
+
+#pragma unroll
+	for (int a = 0; a < ANCHORS; a++) {
+		anchor[a] = at;
+		for (int i = 0; i < BLOCK; i++) {
+			struct dentry *parent = at->d_parent;
+
+			if (parent == at) {
+				rooted = true;
+				break;
+			}
+			at = parent;
+			depth++;
+		}
+		if (rooted)
+			break;
+	}
+	if (!rooted && at->d_parent != at)
+		return WALK_TOO_DEEP;
+#pragma unroll
+	for (int a = ANCHORS - 1; a >= 0; a--) {
+		__u32 count;
+
+		if (!anchor[a] || depth <= a * BLOCK)
+			continue;
+		count = depth - a * BLOCK;
+		if (count > BLOCK)
+			count = BLOCK;
+		state = walk_block(tables, anchor[a], state, count);
+		if (state & GUARD_STATE_FINAL)
+			return state;
+	}
+	return state;
+}
+
+#endif
