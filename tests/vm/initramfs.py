@@ -18,7 +18,10 @@ BUSYBOX = Path("/bin/busybox")
 FIRST_SCRIPT = Path(__file__).with_name("initramfs.sh")
 
 _MODULES = ("virtio_pci", "virtio_console", "9pnet_virtio", "9p", "overlay")
-_DIRECTORIES = ("bin", "dev", "proc", "sys", "modules", "lower", "upper", "new")
+_DIRECTORIES = ("bin", "dev", "proc", "modules", "lower", "upper", "keep", "new")
+_COMMANDS = (
+    *("ifconfig", "insmod", "ln", "mkdir", "mkfifo", "mount", "poweroff", "sh", "switch_root"),
+)
 _DECOMPRESSORS = {".xz": ("xz", "-dc"), ".zst": ("zstd", "-qdc"), ".gz": ("gzip", "-dc")}
 
 
@@ -84,6 +87,8 @@ def _build(kernel: Kernel) -> bytes:
     entries = [_entry(name, stat.S_IFDIR | 0o755, b"") for name in _DIRECTORIES]
     entries.append(_entry("init", stat.S_IFREG | 0o755, FIRST_SCRIPT.read_bytes()))
     entries.append(_entry("bin/busybox", stat.S_IFREG | 0o755, BUSYBOX.read_bytes()))
+    for command in _COMMANDS:
+        entries.append(_entry(f"bin/{command}", stat.S_IFLNK | 0o777, b"busybox"))
     for number, file in enumerate(modules):
         # The number keeps the order: the script inserts them by name.
         name = f"modules/{number:02}-{_module_name(file)}.ko"
