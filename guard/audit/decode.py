@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Bytes of the ring → Event: what the kernel said, in Python's types.
+
+Knows the wire layout only: no policies, no host, no rendering, no system calls.
+
+Event is a NamedTuple and not a dataclass because one is made per event: a
+frozen dataclass of this many fields costs about ten times as much to build.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import NamedTuple
+
+from guard.wire.layout import COUNTERS, EVENT, EventFlag
+
+
+class Event(NamedTuple):
+    """One struct guard_event, fields as in lsm/wire.h, numbers uninterpreted.
+
+    ``path`` and ``exe`` are the names inside their file systems, root first:
+    ``/`` or ``/a/b``. Where the flag PATH_CUT (EXE_CUT) says that the names
+    nearest the root are missing, the rest has no leading slash: ``b/c``.
+    ``comm`` ends before its first NUL.
+    """
+
+    sequence: int
+    boot_ns: int
+    policies: int
+    denied: int
+    by_rule: int
+    enforced: int
+    audited: int
+    inode: int
+    exe_inode: int
+    cgroup: int
+    start_ns: int
+    generation: int
+    hook: int
+    verbs: int
+    reason: int
+    cpu: int
+    flags: int
+    error: int
+    device: int
+    exe_device: int
+    pid: int
+    tid: int
+    parent: int
+    uid: int
+    gid: int
+    class_id: tuple[int, ...]
+    path: bytes
+    exe: bytes
+    comm: bytes
+
+
+class Counters(NamedTuple):
+    """One CPU's struct guard_counters, members as in lsm/wire.h."""
+
+    attempts: int
+    dropped: int
+    denied: int
+    audited: int
+    unclassified: int
+    label_failed: int
+
+
+class DecodeError(Exception):
+    """A record that is not an event.
+
+    ``cpu`` and ``sequence`` are known if at least the fixed part was there,
+    else None: with them the record's number is not taken for a hole.
+    """
+
+    def __init__(self, because: str, cpu: int | None = None, sequence: int | None = None) -> None:
+        super().__init__(because)
+        self.cpu = cpu
+        self.sequence = sequence
+
+
+# The members behind the scalars, which Decoder treats one by one.
+_TAIL = ("class_id", "path_size", "exe_size", "comm")
+_FLAGS = Event._fields.index("flags")
+_SLASH = ord("/")
+
+
+class Decoder:
+    """Decodes records of the layout that this build was generated from."""
+
+    def __init__(self) -> None:
+        members = tuple(EVENT.fields)
+        scalars = len(members) - len(_TAIL)
+        if members[scalars:] != _TAIL or members[:scalars] != Event._fields[:scalars]:
+            raise AssertionError("struct guard_event has changed: Event must follow it")
+        self._unpack = struct.Struct(EVENT.format()).unpack_from
+        self._scalars = scalars
+        self._groups = scalars + EVENT.fields["class_id"].count
+
+    def event(self, record: bytes) -> Event:
+        """The event in one ring record, which may be longer than the event.
+
+        Raises DecodeError if the record is too short for the fixed part or for
+        the paths it announces, or if a path's last name has no '/' behind it
+        although nothing was cut. Never raises anything else.
+        """
+        size = len(record)
+        if size < EVENT.size:
+            raise DecodeError(f"{size} bytes; an event has at least {EVENT.size}")
+        values = self._unpack(record)
+        head = values[: self._scalars]
+        path_size, exe_size, comm = values[self._groups :]
+        exe_at = EVENT.size + path_size
+        end = exe_at + exe_size
+        if end > size:
+            raise _broken(f"paths of {path_size} and {exe_size} bytes in {size}", head)
+        flags = head[_FLAGS]
+        try:
+            path = _rooted(record[EVENT.size : exe_at], flags & EventFlag.PATH_CUT)
+            exe = _rooted(record[exe_at:end], flags & EventFlag.EXE_CUT)
+        except ValueError as error:
+            raise _broken(str(error), head) from None
+        groups = values[self._scalars : self._groups]
+        return Event._make((*head, groups, path, exe, comm.partition(b"\0")[0]))
+
+
+def counters(value: bytes) -> Counters:
+    """One CPU's counters from its struct guard_counters.
+
+    Raises DecodeError if the size is not the struct's.
+    """
+    if len(value) != COUNTERS.size:
+        raise DecodeError(f"{len(value)} bytes of counters, not {COUNTERS.size}")
+    return Counters(*struct.unpack(COUNTERS.format(), value))
+
+
+def _rooted(names: bytes, cut: int) -> bytes:
+    """Names from the leaf up, each followed by '/', as a path from the root down.
+
+    Empty names are kept: what a hostile file system calls its files must not
+    be able to make a record undecodable.
+    """
+    if not cut:
+        if names and names[-1] != _SLASH:
+            raise ValueError("a name without its '/'")
+        return b"/".join(names.split(b"/")[::-1]) or b"/"
+    # The name nearest the root may itself be cut short; a part of a name would mislead.
+    return b"/".join(names.split(b"/")[-2::-1])
+
+
+def _broken(because: str, head: tuple[int, ...]) -> DecodeError:
+    event = dict(zip(Event._fields, head, strict=False))
+    return DecodeError(because, event["cpu"], event["sequence"])
