@@ -67,6 +67,14 @@ class PatternError(ValueError):
         self.help = help
 
 
+class RelativePattern(PatternError):
+    """A pattern that does not start with '/'."""
+
+
+class ImpossiblePattern(PatternError):
+    """A pattern whose components no canonical path has."""
+
+
 class TooManyAlternatives(PatternError):
     """Braces that multiply to more than limits.ALTERNATIVES_PER_PATTERN."""
 
@@ -78,7 +86,9 @@ def expand(text: str) -> tuple[tuple[Token, ...], ...]:
     are given once. Raises PatternError, which points into ``text``.
     """
     if not text:
-        raise PatternError("empty pattern", 0, 0, "a pattern is an absolute path, such as /etc/**")
+        raise RelativePattern(
+            "empty pattern", 0, 0, "a pattern is an absolute path, such as /etc/**"
+        )
     if len(text) > limits.PATTERN_LENGTH:
         raise PatternError(
             f"pattern of {len(text)} characters; at most {limits.PATTERN_LENGTH} are allowed",
@@ -221,9 +231,7 @@ class _Reader:
 
     def _braces(self, start: int, depth: int) -> _Braces:
         if depth == limits.BRACE_DEPTH:
-            self._fail(
-                f"braces nested more than {limits.BRACE_DEPTH} deep", start, start + 1
-            )
+            self._fail(f"braces nested more than {limits.BRACE_DEPTH} deep", start, start + 1)
         branches: list[_Sequence] = []
         while True:
             branch, end = self._sequence(depth + 1)
@@ -330,7 +338,7 @@ def _tokens(atoms: tuple[_Atom, ...], text: str) -> tuple[Token, ...]:
     """One alternative's tokens, its shape checked: what it matches must be able to exist."""
     if not atoms or atoms[0].token != SLASH:
         start, end = (atoms[0].start, atoms[0].end) if atoms else (0, len(text))
-        raise PatternError(
+        raise RelativePattern(
             "a pattern starts with '/'", start, end, "for a name anywhere write /**/name"
         )
     _check_components(atoms)
@@ -369,14 +377,14 @@ def _check_components(atoms: tuple[_Atom, ...]) -> None:
             if last and slash == 0:
                 return  # the root
             if last:
-                raise PatternError(
+                raise ImpossiblePattern(
                     "a path never ends with '/'",
                     atoms[slash].start,
                     atoms[slash].end,
                     "write the directory without it, or /** for everything below",
                 )
             other = atoms[stop]
-            raise PatternError(
+            raise ImpossiblePattern(
                 "an empty component: no path holds '//'",
                 min(atoms[slash].start, other.start),
                 max(atoms[slash].end, other.end),
@@ -384,7 +392,7 @@ def _check_components(atoms: tuple[_Atom, ...]) -> None:
             )
         if stop - begin <= 2 and all(atom.token == _DOT for atom in atoms[begin:stop]):
             name = "." * (stop - begin)
-            raise PatternError(
+            raise ImpossiblePattern(
                 f"no path holds the component '{name}'",
                 atoms[begin].start,
                 atoms[stop - 1].end,

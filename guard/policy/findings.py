@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Collecting the findings of one file: bounded, and with suggestions for misspelt words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+from guard.policy import limits
+from guard.policy.codes import Code, Severity
+from guard.policy.diagnostic import Diagnostic, Fix, Related
+from guard.policy.source import Span
+
+
+class Findings:
+    """Appends to a list of diagnostics, up to limits.DIAGNOSTICS for one file.
+
+    Past the limit findings are only counted, and ``close`` tells how many.
+    """
+
+    def __init__(self, diagnostics: list[Diagnostic]) -> None:
+        self._diagnostics = diagnostics
+        self._count = 0
+        self.errors = 0
+        self.last: Span | None = None
+
+    @property
+    def full(self) -> bool:
+        """Whether a further finding would only be counted."""
+        return self._count >= limits.DIAGNOSTICS
+
+    def add(
+        self,
+        code: Code,
+        message: str,
+        span: Span,
+        label: str = "",
+        *,
+        related: tuple[Related, ...] = (),
+        help: str | None = None,
+        fix: Fix | None = None,
+    ) -> None:
+        """Record one finding."""
+        if code.severity is Severity.ERROR:
+            self.errors += 1
+        if not self.full:
+            self._diagnostics.append(Diagnostic(code, message, span, label, related, help, fix))
+        self._count += 1
+        self.last = span
+
+    def close(self) -> None:
+        """Say how many findings were left out, if any were."""
+        hidden = self._count - limits.DIAGNOSTICS
+        if hidden > 0 and self.last is not None:
+            self._diagnostics.append(
+                Diagnostic(
+                    Code.MORE_FINDINGS,
+                    f"{hidden} further finding{'s' if hidden > 1 else ''} in this file",
+                    self.last,
+                    "the last one is here",
+                )
+            )
+
+    def suggest(self, word: str, known: Iterable[str]) -> str | None:
+        """The known word that ``word`` was probably meant to be."""
+        if self.full or not 2 <= len(word) <= limits.NAME_LENGTH:
+            return None
+        lower = word.lower().replace("_", "-")
+        choices = sorted(known)
+        for choice in choices:
+            if choice.startswith(lower) or lower in (choice + "s", choice + "es"):
+                return choice
+        close = get_close_matches(lower, choices, n=1, cutoff=0.6)
+        return close[0] if close else None

@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The YAML library's complaints, said in the words of someone who writes a policy."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from guard.policy.codes import Code
+from guard.policy.diagnostic import Related, printable
+from guard.policy.findings import Findings
+from guard.policy.nodes import Text
+from guard.policy.source import Span
+
+_FLOW_HINT = "inside [ ] and { }, a pattern that itself holds [ ] { } or ',' needs quotes"
+_COLON_HINT = "check the indentation; text that contains ': ' needs quotes"
+
+# What the library says -> what guard says, with a hint. libyaml's wording first,
+# then that of the Python scanner where it differs.
+_WORDS: tuple[tuple[str, str, str | None], ...] = (
+    ("mapping values are not allowed", "a ':' where no key can stand", _COLON_HINT),
+    ("did not find expected ',' or ']'", "this '[' list goes wrong here", _FLOW_HINT),
+    ("expected ',' or ']'", "this '[' list goes wrong here", _FLOW_HINT),
+    ("did not find expected ',' or '}'", "this '{' mapping goes wrong here", _FLOW_HINT),
+    ("expected ',' or '}'", "this '{' mapping goes wrong here", _FLOW_HINT),
+    (
+        "did not find expected '-' indicator",
+        "expected a further '- ' entry or less indentation",
+        "entries of one list start in the same column",
+    ),
+    (
+        "expected <block end>",
+        "this line does not fit the indentation around it",
+        "keys of one mapping, and entries of one list, start in the same column",
+    ),
+    (
+        "did not find expected key",
+        "this line does not fit the indentation around it",
+        "keys of one mapping start in the same column",
+    ),
+    ("could not find expected ':'", "expected a ':' after this key", _COLON_HINT),
+    ("found unexpected end of stream", "these quotes are never closed", None),
+    ("did not find expected node content", "expected a value here", _FLOW_HINT),
+    ("expected the node content", "expected a value here", _FLOW_HINT),
+    ("found undefined alias", "text that starts with '*' needs quotes", None),
+    (
+        "found unknown escape character",
+        "no such escape in double quotes",
+        "single quotes take a backslash as it is",
+    ),
+    ("block sequence entries are not allowed", "a '-' where no list can begin", _COLON_HINT),
+    ("did not find expected alphabetic", "a '*' or '&' that needs quotes", None),
+    ("expected alphabetic or numeric", "a '*' or '&' that needs quotes", None),
+    ("found incompatible YAML document", "an unknown version of YAML", "leave the directive out"),
+)
+
+
+def report(error: Exception, source: Text, findings: Findings) -> None:
+    """Add the finding for an error of the YAML library."""
+    problem = str(getattr(error, "problem", None) or error).partition("\n")[0]
+    mark: Any = getattr(error, "problem_mark", None)
+    context: Any = getattr(error, "context_mark", None)
+    span = _span(source, mark or context)
+    related: tuple[Related, ...] = ()
+    help: str | None = None
+    code = Code.YAML_SYNTAX
+    for known, words, hint in _WORDS:
+        if known in problem:
+            message, help = words, hint
+            break
+    else:
+        message = printable(problem)
+    if "cannot start any token" in problem or "tab character" in problem:
+        code, message, help = _bad_start(source, mark)
+        span = _one_character(span)
+    elif "end of stream" in problem and context is not None:
+        span = _one_character(_span(source, context))
+    elif context is not None and (context.line, context.column) != (
+        span.line - 1,
+        span.column - 1,
+    ):
+        opened = _one_character(_span(source, context))
+        if source.text[context.index : context.index + 1] in ("[", "{", '"', "'"):
+            related = (Related(opened, "opened here"),)
+        elif context.line != span.line - 1:
+            related = (Related(opened, "this began here"),)
+    findings.add(code, message, span, related=related, help=help)
+
+
+def _bad_start(source: Text, mark: Any) -> tuple[Code, str, str]:
+    char = source.text[mark.index : mark.index + 1]
+    if char == "\t":
+        return Code.TAB, "a tab cannot indent YAML", "indent with spaces"
+    return (
+        Code.YAML_SYNTAX,
+        f"unquoted text cannot start with '{char}'",
+        "put the text in quotes",
+    )
+
+
+def _one_character(span: Span) -> Span:
+    return Span(span.file, span.line, span.column, span.line, span.column + 1)
+
+
+def _span(source: Text, mark: Any) -> Span:
+    """A mark's place; one past the last line is moved to the end of what was written."""
+    if mark is None:
+        return Span(source.file, 1, 1, 1, 1)
+    lines = re.split(r"\r\n|\r|\n", source.text)
+    line, column = mark.line, mark.column
+    if line >= len(lines) or (line == len(lines) - 1 and not lines[line]):
+        line = len(lines) - 1
+        while line > 0 and not lines[line].strip():
+            line -= 1
+        column = len(lines[line])
+    return Span(source.file, line + 1, column + 1, line + 1, column + 1)
