@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0
+# The front door: `make help` lists what there is.
+
+PYTHON := .venv/bin/python
+# The kernels whose guests `make test` boots; `make test-kernels` adds the newest.
+TEST_KERNELS := 6.1 6.12
+# Seconds for one guest's whole suite.
+GUEST_TIMEOUT := 1200
+C_FILES = $(wildcard lsm/*.[ch] lsm/*/*.[ch] tests/*/*.c)
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.SUFFIXES:
+
+.PHONY: help
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 24
+
+# `objects` and `wire`: the BPF side's build is described beside its sources.
+-include lsm/build.mk
+
+.PHONY: setup packages venv
+setup: venv ## install all that is needed; leaves .venv/bin/guard
+	@$(MAKE) --silent objects
+
+packages:
+	@packaging/setup/packages
+
+venv: packages
+	@packaging/setup/venv
+
+.PHONY: demo
+demo: setup ## watch a policy deny on a real kernel; touches only its own files
+	@packaging/demo/run
+
+.PHONY: test lint types test-unit test-kernels
+# One after the other, cheapest first: a later stage is not worth its time when
+# an earlier one fails.
+test: setup ## lint, types, unit tests, and the kernel suite on 6.1 and 6.12
+	@$(MAKE) --no-print-directory lint
+	@$(MAKE) --no-print-directory types
+	@$(MAKE) --no-print-directory test-unit
+	@$(MAKE) --no-print-directory $(TEST_KERNELS:%=test-kernel-%)
+
+lint: venv ## ruff's rules and form
+	$(PYTHON) -m ruff check
+	$(PYTHON) -m ruff format --check
+
+types: venv ## mypy, strict
+	$(PYTHON) -m mypy
+
+test-unit: setup ## all tests that need no root and no kernel
+	$(PYTHON) -m pytest -q -m "not kernel"
+
+test-kernels: setup ## the kernel suite on 6.1, 6.12 and the archive's newest kernel
+	@$(MAKE) --no-print-directory $(TEST_KERNELS:%=test-kernel-%) test-kernel-newest
+
+# One boot, one suite. The guest sees this checkout at its own path.
+test-kernel-%: setup
+	@$(PYTHON) -m tests.vm fetch $*
+	$(PYTHON) -m tests.vm run --kernel $* --timeout $(GUEST_TIMEOUT) --env GUARD_REQUIRE_KERNEL=1 -- \
+		$(PYTHON) -m pytest -q -p no:cacheprovider -m kernel tests/kernel
+
+.PHONY: format lint-c lock wheel bench clean
+format: venv ## put all sources into form
+	$(PYTHON) -m ruff check --fix
+	$(PYTHON) -m ruff format
+	clang-format -i $(C_FILES)
+
+lint-c: ## clang-format's form of the C files
+	clang-format --dry-run --Werror $(C_FILES)
+
+lock: ## resolve the dependencies anew into the lock files
+	packaging/setup/lock
+
+wheel: setup ## a wheel with the compiled objects, in build/dist
+	$(PYTHON) -m pip wheel -q --no-build-isolation --no-deps -w build/dist .
+
+bench: setup ## the figures of docs/benchmarks.md
+	$(PYTHON) -m tests.bench
+
+clean: ## remove what was built; kernels stay in the cache
+	rm -rf build guard/objects guard.egg-info .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find guard tests -name __pycache__ -type d -prune -exec rm -rf {} +
