@@ -83,6 +83,10 @@ class DecodeError(Exception):
 _TAIL = ("class_id", "path_size", "exe_size", "comm")
 _FLAGS = Event._fields.index("flags")
 _SLASH = ord("/")
+_SIZE = EVENT.size
+# Plain integers: looking up an enum's member costs as much as the rest of a check.
+_PATH_CUT = int(EventFlag.PATH_CUT)
+_EXE_CUT = int(EventFlag.EXE_CUT)
 
 
 class Decoder:
@@ -105,19 +109,19 @@ class Decoder:
         although nothing was cut. Never raises anything else.
         """
         size = len(record)
-        if size < EVENT.size:
+        if size < _SIZE:
             raise DecodeError(f"{size} bytes; an event has at least {EVENT.size}")
         values = self._unpack(record)
         head = values[: self._scalars]
         path_size, exe_size, comm = values[self._groups :]
-        exe_at = EVENT.size + path_size
+        exe_at = _SIZE + path_size
         end = exe_at + exe_size
         if end > size:
             raise _broken(f"paths of {path_size} and {exe_size} bytes in {size}", head)
         flags = head[_FLAGS]
         try:
-            path = _rooted(record[EVENT.size : exe_at], flags & EventFlag.PATH_CUT)
-            exe = _rooted(record[exe_at:end], flags & EventFlag.EXE_CUT)
+            path = _rooted(record[_SIZE:exe_at], flags & _PATH_CUT)
+            exe = _rooted(record[exe_at:end], flags & _EXE_CUT)
         except ValueError as error:
             raise _broken(str(error), head) from None
         groups = values[self._scalars : self._groups]

@@ -112,18 +112,18 @@ class Recorder:
             if not bits & _NOT_ON_HOST:
                 flags += (_word(EventFlag.FOREIGN),)
         exe: bytes | None = None
-        if not bits & EventFlag.NO_EXE:
-            exe = _placed(index, event.exe_device, event.exe, bits & EventFlag.EXE_CUT)
+        if not bits & _NO_EXE:
+            exe = _placed(index, event.exe_device, event.exe, bits & _EXE_CUT)
             if exe is None:
                 exe = event.exe
-                if not bits & EventFlag.EXE_CUT:
+                if not bits & _EXE_CUT:
                     flags += (EXE_FOREIGN,)
         if event.error:
-            verdict = Verdict.DENIED
+            verdict = _DENIED
         elif event.denied:
-            verdict = Verdict.WOULD_DENY
+            verdict = _WOULD_DENY
         else:
-            verdict = Verdict.ALLOWED
+            verdict = _ALLOWED
         return Record(
             event,
             self._kinds[event.hook],
@@ -143,7 +143,11 @@ class Recorder:
 # Not in EventFlag: the kernel does not look up the executable's device.
 EXE_FOREIGN = "exe-foreign"
 
+# Plain integers and values: looking up an enum's member is dear in this place.
 _NOT_ON_HOST = EventFlag.PATH_CUT | EventFlag.FOREIGN
+_NO_EXE = int(EventFlag.NO_EXE)
+_EXE_CUT = int(EventFlag.EXE_CUT)
+_DENIED, _WOULD_DENY, _ALLOWED = Verdict
 
 
 _T = TypeVar("_T")

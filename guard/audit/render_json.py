@@ -31,6 +31,7 @@ costs about five times as much; the tests hold it against json.loads.
 
 from __future__ import annotations
 
+from guard.audit.decode import Event
 from guard.audit.origin import Origin
 from guard.audit.record import Record, Resolution
 from guard.audit.text import member, quoted
@@ -49,9 +50,9 @@ class JsonRenderer:
             f'"host":{{"name":{quoted(origin.name)},"id":{quoted(origin.id)},'
             f'"boot":{quoted(origin.boot)}}},"epoch":{quoted(origin.epoch)}'
         )
-        # Few policies and programs make most records: their parts are kept.
+        # Few policies and processes make most records: their parts are kept.
         self._policies: dict[tuple[Resolution, int], str] = {}
-        self._names: dict[tuple[str, bytes], str] = {}
+        self._processes: dict[tuple[object, ...], str] = {}
         self._words: dict[tuple[str, ...], str] = {}
 
     def line(self, record: Record) -> bytes:
@@ -61,23 +62,17 @@ class JsonRenderer:
         masks = ""
         if not record.resolved:
             masks = f',"masks":{{"denied":"{event.denied:x}","audited":"{event.audited:x}"}}'
-        exe = '"exe":null' if record.exe is None else self._name("exe", record.exe)
-        device, exe_device = event.device, event.exe_device
+        device = event.device
         return (
             f'{{"schema":{SCHEMA},"event":"{record.kind}","time":"{record.time}",'
             f'"boot_ns":"{event.boot_ns}",{self._origin},'
             f'"cpu":{event.cpu},"seq":{event.sequence},'
-            f'"verdict":"{record.verdict.value}","error":{error},"reason":"{record.reason}",'
+            f'"verdict":"{record.verdict}","error":{error},"reason":"{record.reason}",'
             f'"verbs":{self._list(record.verbs)},'
             f"{self._policy(record.resolution, event.generation)}{masks},"
             f'"object":{{{member("path", record.path)},'
             f'"device":"{device >> 20}:{device & 0xFFFFF}","inode":"{event.inode}"}},'
-            f'"process":{{"pid":{event.pid},"tid":{event.tid},"parent":{event.parent},'
-            f'"start_ns":"{event.start_ns}",{exe},'
-            f'"exe_device":"{exe_device >> 20}:{exe_device & 0xFFFFF}",'
-            f'"exe_inode":"{event.exe_inode}","uid":{event.uid},"gid":{event.gid},'
-            f'"cgroup":"{event.cgroup}",{self._name("comm", event.comm)}}},'
-            f'"flags":{self._list(record.flags)}}}'
+            f'{self._process(event, record.exe)},"flags":{self._list(record.flags)}}}'
         ).encode("ascii")
 
     def _policy(self, resolution: Resolution, generation: int) -> str:
@@ -89,13 +84,26 @@ class JsonRenderer:
             text = self._policies[key] = _policy(resolution, generation)
         return text
 
-    def _name(self, name: str, raw: bytes) -> str:
-        key = (name, raw)
-        text = self._names.get(key)
+    def _process(self, event: Event, exe: bytes | None) -> str:
+        # All that the fragment holds: a process may change any of it.
+        key = (
+            event.tid,
+            event.start_ns,
+            event.pid,
+            event.parent,
+            event.uid,
+            event.gid,
+            event.cgroup,
+            event.exe_device,
+            event.exe_inode,
+            exe,
+            event.comm,
+        )
+        text = self._processes.get(key)
         if text is None:
-            if len(self._names) >= _CACHE:
-                self._names.clear()
-            text = self._names[key] = member(name, raw)
+            if len(self._processes) >= _CACHE:
+                self._processes.clear()
+            text = self._processes[key] = _process(event, exe)
         return text
 
     def _list(self, words: tuple[str, ...]) -> str:
@@ -105,6 +113,18 @@ class JsonRenderer:
                 self._words.clear()
             text = self._words[words] = _strings(words)
         return text
+
+
+def _process(event: Event, exe: bytes | None) -> str:
+    device = event.exe_device
+    name = '"exe":null' if exe is None else member("exe", exe)
+    return (
+        f'"process":{{"pid":{event.pid},"tid":{event.tid},"parent":{event.parent},'
+        f'"start_ns":"{event.start_ns}",{name},'
+        f'"exe_device":"{device >> 20}:{device & 0xFFFFF}",'
+        f'"exe_inode":"{event.exe_inode}","uid":{event.uid},"gid":{event.gid},'
+        f'"cgroup":"{event.cgroup}",{member("comm", event.comm)}}}'
+    )
 
 
 def _policy(resolution: Resolution, generation: int) -> str:

@@ -108,7 +108,7 @@ def test_the_ring_keeps_a_batch_until_the_sinks_had_it() -> None:
     consumed_at_emit: list[int] = []
 
     class Watching(ListSink):
-        def emit(self, batch: object) -> None:
+        def emit(self, _batch: object) -> None:
             consumed_at_emit.append(kernel.ring.consumed())
 
     collect, _, _ = collector(kernel, s=Watching())

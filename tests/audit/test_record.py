@@ -156,6 +156,12 @@ def test_a_cut_path_is_not_looked_up_on_the_host() -> None:
     assert record.flags == ("path-cut",)
 
 
+def test_a_cut_executable_is_not_looked_up_on_the_host() -> None:
+    record = record_of(flags=EventFlag.EXE_CUT)
+    assert record.exe == b"usr/bin/cat"
+    assert record.flags == ("exe-cut",)
+
+
 def test_a_kernel_thread_has_no_executable() -> None:
     record = record_of(exe=b"/", flags=EventFlag.NO_EXE)
     assert record.exe is None

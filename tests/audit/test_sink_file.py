@@ -47,7 +47,7 @@ def test_lines_are_appended_and_only_the_owner_reads_them(path: Path) -> None:
     assert path.read_bytes() == b"1\n2\n3\n4\n"
 
 
-@pytest.mark.parametrize("room", range(0, 26))
+@pytest.mark.parametrize("room", range(26))
 def test_a_full_disk_leaves_whole_lines_and_an_exact_count(
     path: Path, full_at: object, room: int
 ) -> None:

@@ -12,7 +12,7 @@ from tests.audit.samples import ListSink
 class BuggySink(ListSink):
     """Raises what no sink should, at every call."""
 
-    def emit(self, batch: Sequence[bytes]) -> None:
+    def emit(self, _batch: Sequence[bytes]) -> None:
         raise ZeroDivisionError
 
     def flush(self) -> None:
