@@ -197,6 +197,19 @@ def test_a_hosts_name_may_be_anything() -> None:
     assert orjson.loads(odd.line(record_of()))["host"]["name"] == '"\n'
 
 
+@pytest.mark.parametrize(
+    "field",
+    ["pid", "tid", "parent", "uid", "gid", "start_ns", "exe_inode", "exe_device", "cgroup"],
+)
+def test_a_process_that_changes_is_shown_as_it_is_now(field: str) -> None:
+    renderer = JsonRenderer(ORIGIN)
+    first, second = (
+        orjson.loads(renderer.line(record_of(**{field: number})))["process"] for number in (5, 6)
+    )
+    assert first[field] != second[field]
+    assert {**first, field: second[field]} == second
+
+
 def test_fragments_are_right_beyond_the_size_of_their_cache() -> None:
     renderer = JsonRenderer(ORIGIN)
     for number in range(3000):
