@@ -51,10 +51,17 @@ def parse_text(text: str | bytes, file: str, diagnostics: list[Diagnostic]) -> t
     ``file`` is the name that findings and policies give as their source. Text
     that is not a policy never raises: it is a finding.
     """
+    return tuple(policy for policy, _ in parse_named(text, file, diagnostics))
+
+
+def parse_named(
+    text: str | bytes, file: str, diagnostics: list[Diagnostic]
+) -> tuple[tuple[Policy, Span], ...]:
+    """As parse_text, each policy with the place of its name."""
     findings = Findings(diagnostics)
     data = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
     source = read.decode(data, file, findings)
-    policies: list[Policy] = []
+    policies: list[tuple[Policy, Span]] = []
     if source is not None:
         values = Values(findings)
         for root in read.documents(source, findings):
@@ -66,7 +73,7 @@ def parse_text(text: str | bytes, file: str, diagnostics: list[Diagnostic]) -> t
     return tuple(policies)
 
 
-def _policy(root: Node, values: Values, file: str) -> Policy | None:
+def _policy(root: Node, values: Values, file: str) -> tuple[Policy, Span] | None:
     if is_null(root):
         values.findings.add(
             Code.EMPTY,
@@ -85,7 +92,7 @@ def _policy(root: Node, values: Values, file: str) -> Policy | None:
     section = _file_section(fields["file"], values) if "file" in fields else None
     if name is None or mode is None or subject is None:
         return None
-    return Policy(name.text, mode, subject, section, file, root.span)
+    return Policy(name.text, mode, subject, section, file, root.span), name.span
 
 
 def _version(field: Field | None, values: Values) -> None:

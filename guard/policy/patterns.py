@@ -270,13 +270,13 @@ class _Reader:
                     r"write the range, such as [a-z]; \[ stands for '['",
                 )
             first_at = self._at
-            low = self._class_byte(start)
+            low = self._class_byte()
             high = low
             if text.startswith("-", self._at) and not text.startswith(("-]",), self._at):
                 self._at += 1
                 if self._at >= len(text):
                     continue
-                high = self._class_byte(start)
+                high = self._class_byte()
                 if high < low:
                     self._fail(
                         f"the range '{text[first_at : self._at]}' is backwards",
@@ -289,7 +289,7 @@ class _Reader:
         members.discard(SLASH)
         return ANY_BYTE - members if negated else frozenset(members)
 
-    def _class_byte(self, start: int) -> int:
+    def _class_byte(self) -> int:
         """One member of a class, as its byte."""
         at = self._at
         self._at += 1

@@ -239,7 +239,7 @@ class Values:
         if is_rule_id and _GENERATED_ID.fullmatch(scalar.text):
             self.findings.add(
                 Code.BAD_NAME,
-                f"the id {quoted(scalar.text)} is of the form that guard gives to rules without one",
+                f"the id {quoted(scalar.text)} is of the form kept for rules without one",
                 scalar.span,
                 help="leave the id out, or choose one that says what the rule is for",
             )

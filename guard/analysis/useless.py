@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Rules and sections that can change no decision, as far as their text shows it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from guard.policy.codes import Code
+from guard.policy.diagnostic import Diagnostic, Related, quoted
+from guard.policy.model import Effect, FileRule, FileSection, Policy
+
+_What = tuple[object, ...]
+
+
+def find(policy: Policy) -> Iterator[Diagnostic]:
+    """What in this policy does nothing."""
+    section = policy.file
+    if section is None:
+        return
+    if section.default is Effect.ALLOW and not any(_acts(rule) for rule in section.rules):
+        yield Diagnostic(
+            Code.USELESS_SECTION,
+            "this section allows everything: its default is allow and no rule denies or audits",
+            section.span,
+            help="add a rule that denies, make the default deny, or leave the section out",
+        )
+        return
+    first: dict[_What, FileRule] = {}
+    for rule in section.rules:
+        earlier = first.setdefault(_what(rule), rule)
+        if earlier is not rule:
+            yield Diagnostic(
+                Code.DUPLICATE_RULE,
+                f"the rule {quoted(rule.id)} says the same as {quoted(earlier.id)}",
+                rule.span,
+                "again here",
+                (Related(earlier.span, "first here"),),
+                "leave one of them out",
+            )
+            continue
+        yield from _of_rule(rule, section)
+
+
+def _acts(rule: FileRule) -> bool:
+    """Whether a rule has an effect of its own under default: allow."""
+    return rule.effect is Effect.DENY or rule.audit
+
+
+def _of_rule(rule: FileRule, section: FileSection) -> Iterator[Diagnostic]:
+    if section.default is Effect.ALLOW and not _acts(rule):
+        yield Diagnostic(
+            Code.USELESS_ALLOW,
+            f"the rule {quoted(rule.id)} changes nothing: what it allows is allowed by default",
+            rule.span,
+            help="deny beats allow, so it makes no exception either: use except: in the deny rule",
+        )
+    excepts = {pattern.text: pattern for pattern in rule.excepts}
+    if all(pattern.text in excepts for pattern in rule.paths):
+        yield Diagnostic(
+            Code.EXCEPT_ALL,
+            f"the rule {quoted(rule.id)} matches nothing: except takes out every path",
+            excepts[rule.paths[0].text].span,
+            "taken out here",
+            (Related(rule.paths[0].span, "the rule's path"),),
+        )
+
+
+def _what(rule: FileRule) -> _What:
+    """What a rule does, whatever it is called and however its lists are ordered."""
+    return (
+        rule.effect,
+        frozenset(rule.verbs),
+        frozenset(pattern.text for pattern in rule.paths),
+        frozenset(pattern.text for pattern in rule.excepts),
+        rule.audit,
+    )

@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`guard check`: all findings about some policies, with no root and no kernel."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+
+from guard.analysis.passes import analyse
+from guard.cli.exits import Exit
+from guard.cli.inputs import read_inputs
+from guard.policy.codes import Severity
+from guard.policy.load import Loaded, load
+from guard.policy.render import COLOUR, PLAIN, Renderer, Style
+
+_EPILOG = """\
+examples:
+  guard check policies/              every .yaml and .yml file below
+  guard check nginx.yaml ssh.yaml    judged together, as one host would load them
+  guard check --format json -        standard input, findings for a program
+
+exit code: 0 no findings, 1 findings, 2 usage, 3 a file could not be read
+`guard explain CODE` tells more about a finding."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of `guard check`."""
+    parser.description = "Judge policies: no root, no kernel, nothing loaded."
+    parser.epilog = _EPILOG
+    parser.add_argument(
+        "paths", nargs="+", metavar="PATH", help="a policy file, a directory of them, or -"
+    )
+    parser.add_argument(
+        "--format", choices=("text", "json"), default="text", help="how to show findings"
+    )
+    parser.add_argument(
+        "--fail-on",
+        choices=("warning", "error"),
+        default="warning",
+        help="the least severity that makes the exit code 1 (default: warning)",
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Check, print, and tell by the exit code."""
+    inputs = read_inputs(arguments.paths)
+    for problem in inputs.problems:
+        print(f"guard: {problem}", file=sys.stderr)
+    loaded = analyse(load(inputs.files))
+    if arguments.format == "json":
+        from guard.cli.check_json import as_json  # noqa: PLC0415 - only when asked for
+
+        print(as_json(loaded))
+    else:
+        _print_text(loaded)
+    if inputs.problems:
+        return Exit.UNABLE
+    counted = {Severity.ERROR}
+    if arguments.fail_on == "warning":
+        counted.add(Severity.WARNING)
+    failed = any(found.severity in counted for found in loaded.diagnostics)
+    return Exit.FINDINGS if failed else Exit.CLEAN
+
+
+def _print_text(loaded: Loaded) -> None:
+    renderer = Renderer(loaded.texts, _style())
+    for found in loaded.diagnostics:
+        print(renderer.render(found))
+    print(summary(loaded))
+
+
+def _style() -> Style:
+    """Colour on a terminal that can show it, unless NO_COLOR says otherwise."""
+    plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
+    return PLAIN if plain or not sys.stdout.isatty() else COLOUR
+
+
+def summary(loaded: Loaded) -> str:
+    """The last line: what was found, in how many files, or how much was clean."""
+    findings = loaded.diagnostics
+    if not findings:
+        rules = sum(len(policy.file.rules) for policy in loaded.policies if policy.file)
+        return f"{_count(len(loaded.policies), 'policy')}, {_count(rules, 'rule')}: no findings"
+    errors = sum(found.severity is Severity.ERROR for found in findings)
+    parts = [
+        _count(number, word)
+        for number, word in ((errors, "error"), (len(findings) - errors, "warning"))
+        if number
+    ]
+    files = len({found.span.file for found in findings})
+    return f"{', '.join(parts)} in {_count(files, 'file')}"
+
+
+def _count(number: int, word: str) -> str:
+    if number == 1:
+        return f"1 {word}"
+    return f"{number} {word[:-1]}ies" if word.endswith("y") else f"{number} {word}s"

@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Policy files named on a command line: found and read. Knows nothing of their content."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator, Sequence
+
+from guard.policy import limits
+
+STDIN = "-"
+SUFFIXES = (".yaml", ".yml")
+
+
+class Inputs:
+    """Names and contents of files, and one sentence for each that could not be read."""
+
+    def __init__(self) -> None:
+        self.files: list[tuple[str, bytes]] = []
+        self.problems: list[str] = []
+        self._seen: set[tuple[int, int]] = set()
+
+    def add(self, path: str) -> None:
+        """Read a file; of a directory, every policy file below it, in order of name.
+
+        ``-`` is standard input. A file that was read already is not read again.
+        """
+        try:
+            if path == STDIN:
+                self.files.append(("<stdin>", sys.stdin.buffer.read(limits.FILE_SIZE + 1)))
+            elif os.path.isdir(path):
+                before = len(self.files), len(self.problems)
+                for name in self._below(path):
+                    self._read(name)
+                if before == (len(self.files), len(self.problems)):
+                    self.problems.append(f"no {' or '.join(SUFFIXES)} file in {path!a}")
+            else:
+                self._read(path)
+        except OSError as error:
+            self._tell(path, error)
+
+    def _read(self, path: str) -> None:
+        try:
+            with open(path, "rb") as file:
+                status = os.fstat(file.fileno())
+                identity = (status.st_dev, status.st_ino)
+                if identity not in self._seen:
+                    self._seen.add(identity)
+                    self.files.append((path, file.read(limits.FILE_SIZE + 1)))
+        except (OSError, ValueError) as error:  # ValueError: a NUL byte in the name
+            self._tell(path, error)
+
+    def _below(self, directory: str) -> Iterator[str]:
+        for parent, directories, names in os.walk(
+            directory, onerror=lambda error: self._tell(str(error.filename), error)
+        ):
+            directories[:] = sorted(name for name in directories if not name.startswith("."))
+            for name in sorted(names):
+                if name.endswith(SUFFIXES) and not name.startswith("."):
+                    yield os.path.join(parent, name)
+
+    def _tell(self, path: str, error: Exception) -> None:
+        reason = error.strerror if isinstance(error, OSError) else error
+        self.problems.append(f"cannot read {path!a}: {reason}")
+
+
+def read_inputs(paths: Sequence[str]) -> Inputs:
+    """Read all files that ``paths`` name."""
+    inputs = Inputs()
+    for path in paths:
+        inputs.add(path)
+    # Names that are not UTF-8 are kept apart by Python's surrogates, which no
+    # output takes: they are shown as escapes.
+    inputs.files = [
+        (name.encode("utf-8", "backslashreplace").decode(), data) for name, data in inputs.files
+    ]
+    return inputs

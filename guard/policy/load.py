@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Several files' texts to one set of policies: what every command starts from.
+
+Pure as the parser is: whoever calls has read the files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from guard.policy.codes import Code
+from guard.policy.diagnostic import Diagnostic, Related, has_errors, quoted
+from guard.policy.model import Policy
+from guard.policy.parse import parse_named
+from guard.policy.source import Span
+from guard.wire.layout import Limit
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A set of policies, the findings about it, and the texts the findings point into.
+
+    Only policies without an error are in ``policies``: see ``usable``.
+    """
+
+    policies: tuple[Policy, ...]
+    diagnostics: tuple[Diagnostic, ...]
+    texts: dict[str, str]
+
+    @property
+    def usable(self) -> bool:
+        """Whether the set may be enforced: nothing in it was refused."""
+        return not has_errors(list(self.diagnostics))
+
+
+def load(files: Iterable[tuple[str, bytes]]) -> Loaded:
+    """Parse files, given as name and content, and judge them as one set."""
+    diagnostics: list[Diagnostic] = []
+    named: list[tuple[Policy, Span]] = []
+    texts: dict[str, str] = {}
+    for name, data in files:
+        named += parse_named(data, name, diagnostics)
+        texts[name] = data.decode("utf-8-sig", "replace")
+    _check_set(named, diagnostics)
+    order = {name: at for at, name in enumerate(texts)}
+    diagnostics.sort(key=lambda found: (order[found.span.file], found.span.line))
+    return Loaded(tuple(policy for policy, _ in named), tuple(diagnostics), texts)
+
+
+def _check_set(named: list[tuple[Policy, Span]], diagnostics: list[Diagnostic]) -> None:
+    """Findings about policies that are well formed each by itself."""
+    names: dict[str, Span] = {}
+    for policy, span in named:
+        first = names.setdefault(policy.name, span)
+        if first is not span:
+            diagnostics.append(
+                Diagnostic(
+                    Code.DUPLICATE_POLICY,
+                    f"two policies have the name {quoted(policy.name)}",
+                    span,
+                    "again here",
+                    (Related(first, "first here"),),
+                    "records name policies by name, so each on a host has its own",
+                )
+            )
+    if len(named) > Limit.POLICIES:
+        diagnostics.append(
+            Diagnostic(
+                Code.TOO_MANY_POLICIES,
+                f"{len(named)} policies; a host has at most {int(Limit.POLICIES)} at once",
+                named[Limit.POLICIES][1],
+                "the first one too many",
+                help="policies for one subject can be one policy with more rules",
+            )
+        )
