@@ -16,10 +16,6 @@ from pathlib import Path
 
 from guard.audit.sinks import SinkError
 
-# Milliseconds that a full pipe or terminal in non-blocking mode may take to
-# drain before its lines count as lost. Enforcement does not wait for this.
-_PATIENCE = 1000
-
 
 class FileSink:
     """Appends lines to a regular file, made with mode 0600; one write per batch.
@@ -83,16 +79,24 @@ class FileSink:
 
 
 class StdoutSink:
-    """Writes lines to an inherited descriptor, which it does not close."""
+    """Writes lines to an inherited descriptor, which it does not close.
 
-    def __init__(self, file: int = 1) -> None:
+    Somebody may have put it into non-blocking mode (it is shared with whoever
+    else has the terminal or pipe open): then a full one is waited for, up to
+    ``patience_ms`` milliseconds each time, before lines count as lost. In
+    blocking mode a reader that stops reading stops the caller, and the ring
+    fills; enforcement does not wait for either.
+    """
+
+    def __init__(self, file: int = 1, patience_ms: int = 1000) -> None:
         self._file = file
+        self._patience_ms = patience_ms
         self._torn = False
 
     def emit(self, batch: Sequence[bytes]) -> None:
         """Writes the lines. Raises SinkError with the number not written whole."""
         try:
-            _write(self._file, batch, self._torn)
+            _write(self._file, batch, self._torn, self._patience_ms)
             self._torn = False
         except _Stopped as stop:
             self._torn = bool(stop.torn) or (self._torn and not stop.any)
@@ -119,7 +123,7 @@ class _Stopped(Exception):
         self.any = any_written
 
 
-def _write(file: int, batch: Sequence[bytes], after_torn: bool) -> None:
+def _write(file: int, batch: Sequence[bytes], after_torn: bool, patience_ms: int = 0) -> None:
     """Writes the lines, each with a newline, and before them one if a torn line is there."""
     if not batch:
         return
@@ -132,7 +136,7 @@ def _write(file: int, batch: Sequence[bytes], after_torn: bool) -> None:
         try:
             done += os.write(file, rest[done:])
         except BlockingIOError:
-            if not _writable(file):
+            if not _writable(file, patience_ms):
                 raise _stopped("full for too long", batch, data, done, after_torn) from None
         except OSError as error:
             because = error.strerror or str(error)
@@ -149,10 +153,10 @@ def _stopped(
     return _Stopped(because, len(batch) - whole, torn, done > 0)
 
 
-def _writable(file: int) -> bool:
+def _writable(file: int, patience_ms: int) -> bool:
     poll = select.poll()
     poll.register(file, select.POLLOUT)
-    return bool(poll.poll(_PATIENCE))
+    return bool(poll.poll(patience_ms))
 
 
 def _open(path: Path) -> int:

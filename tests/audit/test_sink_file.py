@@ -144,6 +144,28 @@ def test_stdout_takes_lines_and_is_not_closed() -> None:
     os.close(writable)
 
 
+def test_a_full_pipe_loses_whole_lines_and_goes_on_when_it_is_read() -> None:
+    readable, writable = os.pipe()
+    os.set_blocking(writable, False)
+    os.set_blocking(readable, False)
+    sink = StdoutSink(writable, patience_ms=0)
+    line = b"x" * 5000  # no divisor of the pipe's size: one line is torn
+    lost = 0
+    for _ in range(30):
+        try:
+            sink.emit([line, line])
+        except SinkError as error:
+            lost += error.lost
+    first = os.read(readable, 1 << 20)
+    sink.emit([b"after"])
+    torn = first.split(b"\n")[-1]
+    assert lost == 60 - first.count(b"\n") > 0
+    assert 0 < len(torn) < 5000
+    assert os.read(readable, 99) == b"\nafter\n"
+    os.close(readable)
+    os.close(writable)
+
+
 @given(st.lists(st.binary(max_size=30).map(lambda b: b.replace(b"\n", b"")), max_size=9))
 def test_a_reader_finds_the_lines_that_were_given(lines: list[bytes]) -> None:
     readable, writable = os.pipe()
