@@ -86,7 +86,7 @@ def _policy(root: Node, values: Values, file: str) -> tuple[Policy, Span] | None
     if fields is None:
         return None
     _version(fields.get("version"), values)
-    name = values.name(fields["name"].value, "a name") if "name" in fields else None
+    name = values.name(fields["name"].value, "name") if "name" in fields else None
     mode = values.word(fields["mode"].value, "mode", MODES) if "mode" in fields else None
     subject = _subject(fields["subject"], values) if "subject" in fields else None
     section = _file_section(fields["file"], values) if "file" in fields else None
@@ -183,7 +183,7 @@ def _file_rule(item: Node, number: int, values: Values, ids: dict[str, Scalar]) 
         return None
     rule_id = f"file.{number}"
     if "id" in fields:
-        scalar = values.name(fields["id"].value, "an id", is_rule_id=True)
+        scalar = values.name(fields["id"].value, "id", is_rule_id=True)
         if scalar is not None:
             rule_id = scalar.text
             _note_id(scalar, ids, values)

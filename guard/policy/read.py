@@ -147,7 +147,7 @@ class _Builder:
                 outer.append(self._collection(opened, event, children))
                 children = outer
             elif isinstance(event, yaml.AliasEvent):
-                children.append(self._alias(event))
+                children.append(self._alias(event, stack, children))
             else:
                 break
         return children[0]
@@ -193,13 +193,21 @@ class _Builder:
             )
         return Broken(*self._marks(event))
 
-    def _alias(self, event: Any) -> Node:
+    def _alias(self, event: Any, stack: list[tuple[Any, list[Node]]], children: list[Node]) -> Node:
+        key = children[-1] if len(children) % 2 else None
+        if (
+            stack
+            and isinstance(stack[-1][0], yaml.MappingStartEvent)
+            and isinstance(key, Scalar)
+            and key.text == "<<"
+        ):
+            return Broken(*self._marks(event))  # told once, as a merge key
         span = _event_span(self._source, event)
         self._findings.add(
             Code.ALIAS,
             f"'*{event.anchor}' is a YAML alias, because it starts with '*'",
             span,
-            help="a pattern starts with '/'; other text that starts with '*' needs quotes",
+            help=read_errors.STAR_HINT,
         )
         return Broken(*self._marks(event))
 

@@ -15,6 +15,8 @@ from guard.policy.source import Span
 _FLOW_HINT = "inside [ ] and { }, a pattern that itself holds [ ] { } or ',' needs quotes"
 _COLON_HINT = "check the indentation; text that contains ': ' needs quotes"
 
+STAR_HINT = "a pattern starts with '/': for a name anywhere write /**/*.key, for example"
+
 # What the library says -> what guard says, with a hint. libyaml's wording first,
 # then that of the Python scanner where it differs.
 _WORDS: tuple[tuple[str, str, str | None], ...] = (
@@ -49,8 +51,6 @@ _WORDS: tuple[tuple[str, str, str | None], ...] = (
         "single quotes take a backslash as it is",
     ),
     ("block sequence entries are not allowed", "a '-' where no list can begin", _COLON_HINT),
-    ("did not find expected alphabetic", "a '*' or '&' that needs quotes", None),
-    ("expected alphabetic or numeric", "a '*' or '&' that needs quotes", None),
     ("found incompatible YAML document", "an unknown version of YAML", "leave the directive out"),
 )
 
@@ -70,7 +70,16 @@ def report(error: Exception, source: Text, findings: Findings) -> None:
             break
     else:
         message = printable(problem)
-    if "cannot start any token" in problem or "tab character" in problem:
+    if "expected alphabetic or numeric" in problem and context is not None:
+        code, span = Code.ALIAS, _one_character(_span(source, context))
+        char = source.text[context.index]
+        message = f"unquoted text that starts with '{char}' is a YAML alias or anchor"
+        help = STAR_HINT
+    elif "',' or '" in problem and context is not None and context.line < span.line - 1:
+        related = (Related(_one_character(span), "this cannot be part of it"),)
+        span = _one_character(_span(source, context))
+        message, help = f"this '{source.text[context.index]}' is not closed", None
+    elif "cannot start any token" in problem or "tab character" in problem:
         code, message, help = _bad_start(source, mark)
         span = _one_character(span)
     elif "end of stream" in problem and context is not None:

@@ -71,7 +71,7 @@ class Renderer:
             arrow = "-->" if file == found.span.file else ":::"
             here = sorted(
                 (mark for mark in marks if mark.span.file == file),
-                key=lambda mark: (mark.span.line, mark.span.column),
+                key=lambda mark: (mark.span.line, not mark.primary),
             )
             at = found.span if file == found.span.file else here[0].span
             out.append(

@@ -30,7 +30,7 @@ _READINGS = {
     "boolean": (Code.BOOLEAN_WORD, "YAML may read {} as true or false"),
     "octal": (Code.OCTAL, "YAML may read {} as an octal number"),
     "base60": (Code.BASE_60, "YAML may read {} as a number in base 60"),
-    "number": (Code.NUMBER, "YAML reads {} as a number, and {} would not keep its form"),
+    "number": (Code.NUMBER, "YAML reads {} as a number"),
     "date": (Code.NOT_TEXT, "YAML may read {} as a date"),
     "null": (Code.NOT_TEXT, "YAML reads {} as null, which is no value"),
 }
@@ -83,6 +83,9 @@ class Values:
             return None
         if not isinstance(node, Mapping):
             self._wrong(node, f"a {shape.title} is a mapping of keys and values", place)
+            return None
+        if not node.entries and not node.incomplete:
+            self.findings.add(Code.EMPTY_VALUE, f"this {shape.title} is empty", node.span)
             return None
         known = {key.name for key in shape.keys}
         fields: dict[str, Field] = {}
@@ -155,7 +158,7 @@ class Values:
                     f"this {shape.title} has no '{key.name}'",
                     place,
                     f"'{key.name}' is missing",
-                    help=f"{key.name}: {key.meaning[0].lower()}{key.meaning[1:]}",
+                    help=f"for example {key.name}: {key.example}",
                 )
         meant = misspelt & (set(shape.exactly_one) | shape.planned)
         if shape.exactly_one and not chosen and not meant:
@@ -203,7 +206,7 @@ class Values:
                 shown = quoted(scalar.text)
                 self.findings.add(
                     code,
-                    f"{what} is text, and {words.format(shown, 'the text')}",
+                    f"{what} is text, and {words.format(shown)}",
                     scalar.span,
                     help=f'write "{scalar.text}"',
                     fix=Fix(scalar.span, f'"{scalar.text}"'),

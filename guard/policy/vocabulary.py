@@ -92,6 +92,7 @@ class Key:
     kind: Kind
     meaning: str
     required: bool = False
+    example: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,15 +125,22 @@ POLICY = Shape(
     "policy",
     "A named set of rules for the tasks that its subject selects.",
     (
-        Key("version", Kind.VERSION, "The version of this language: 1.", required=True),
+        Key("version", Kind.VERSION, "The version of this language: 1.", True, "1"),
         Key(
             "name",
             Kind.NAME,
             "What records and `guard status` call this policy; unique on a host.",
-            required=True,
+            True,
+            "nginx",
         ),
-        Key("mode", Kind.MODE, MODE_MEANING, required=True),
-        Key("subject", Kind.SUBJECT, "Which tasks the policy applies to.", required=True),
+        Key("mode", Kind.MODE, MODE_MEANING, True, "audit"),
+        Key(
+            "subject",
+            Kind.SUBJECT,
+            "Which tasks the policy applies to.",
+            True,
+            "{exe: /usr/sbin/nginx}",
+        ),
         Key("file", Kind.FILE, "Opening files and directories. Without it, files are not gated."),
     ),
     planned=frozenset(
@@ -184,7 +192,8 @@ FILE = Shape(
             "default",
             Kind.EFFECT,
             "What an operation gets that no rule matches: allow or deny.",
-            required=True,
+            True,
+            "deny",
         ),
         Key("rules", Kind.RULES, "Rules; their order has no meaning."),
     ),
@@ -201,7 +210,8 @@ FILE_RULE = Shape(
             "path",
             Kind.PATTERNS,
             "The files: a pattern over absolute paths, or a list of them. " + _PATTERN_MEANING,
-            required=True,
+            True,
+            "/etc/nginx/**",
         ),
         Key("except", Kind.PATTERNS, "Of those files, the ones that the rule leaves alone."),
         Key("audit", Kind.FLAG, "true: record the operation even when it is allowed."),
