@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The corpus of policies and how it is judged, shared by the tests of guard.policy."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from guard.analysis.passes import analyse
+from guard.policy.load import Loaded, load
+
+CORPUS = Path(__file__).parent.parent / "corpus"
+GOOD = sorted((CORPUS / "good").glob("*.yaml"))
+BAD = sorted((CORPUS / "bad").glob("*.yaml"))
+
+HEAD = "version: 1\nname: demo\nmode: audit\nsubject: {host: true}\n"
+
+
+def judge(*texts: str | bytes) -> Loaded:
+    """Everything that `guard check` finds in files of these texts."""
+    return analyse(
+        load(
+            (f"{number}.yaml", text if isinstance(text, bytes) else text.encode())
+            for number, text in enumerate(texts)
+        )
+    )
+
+
+def codes(loaded: Loaded) -> list[str]:
+    """The codes found, in order."""
+    return [found.code.number for found in loaded.diagnostics]
+
+
+def with_rules(rules: str, default: str = "allow") -> str:
+    """A policy with these rules, given as a YAML list without indentation."""
+    indented = "".join(f"    {line}\n" for line in rules.splitlines())
+    return f"{HEAD}file:\n  default: {default}\n  rules:\n{indented}"
