@@ -14,7 +14,7 @@ C_FILES = $(wildcard lsm/*.[ch] lsm/*/*.[ch] tests/*/*.c)
 
 .PHONY: help
 help: ## this list
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 24
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
 
 # `objects` and `wire`: the BPF side's build is described beside its sources.
 -include lsm/build.mk

@@ -166,7 +166,7 @@ def _emulate(
             while True:
                 left = deadline - time.monotonic()
                 if left <= 0 or not selector.select(left):
-                    return f"the time of {machine.timeout:.0f} s was up"
+                    return f"the time of {machine.timeout:g} s was up"
                 block = os.read(process.stdout.fileno(), 65536)
                 if not block:
                     break
