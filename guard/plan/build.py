@@ -37,8 +37,12 @@ def build_plan(policies: Sequence[Policy], starts: Sequence[Start] = ()) -> Plan
     files = file_units(policies)
     executables = subject_units(policies)
     alternatives = _read_all(files + executables)
-    classes_of_bytes = byte_classes(glob for one in alternatives.values() for glob in one)
     names = (HOST, *starts)
+    # What lies before a root that is mounted somewhere is told apart by its bytes.
+    roots: list[list[Glob]] = [[(alias.root, ()) for alias in start] for start in names]
+    classes_of_bytes = byte_classes(
+        glob for one in (*alternatives.values(), *roots) for glob in one
+    )
     automata = group(files, alternatives, classes_of_bytes, names)
     subject = single(executables, alternatives, classes_of_bytes, names)
     classes = Classes(lambda refs: class_row(policies, refs))

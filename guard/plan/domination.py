@@ -51,6 +51,7 @@ class Domination:
             if rule.excepts:
                 self._path_fact[number] = 1 << (common + 2 * len(self._path_fact))
         self._path_facts = sum(self._path_fact.values())
+        self._number = {path: number for number, path in self._path_fact.items()}
         self.below: list[int] = []
         self.beyond: list[int] = []
         self._size = len(trie.chain)
@@ -135,8 +136,11 @@ class Domination:
         for node in nodes:
             alive |= below[node]
         dead = self._dead(forever, alive)
-        given, deciding = self._given(forever, alive, dead)
-        moot, settled = self._moot(alive, given, dead, deciding)
+        given, deciding = self._given(forever)
+        if alive & self._path_facts:
+            given, moot, settled = self._judge(forever, alive, dead, given, deciding)
+        else:
+            moot, settled = alive & self._path_facts << 1, 0
         useless = given | moot | settled
         here = 0
         component: set[int] = set()
@@ -157,17 +161,27 @@ class Domination:
             or below[node] & ~(useless | here)
         ]
         if dead:
-            # What says that an except has matched must outlive the rule's paths.
+            self._keep_excepts(kept, forever)
+        return kept, self._matched(kept, moot)
+
+    def _keep_excepts(self, kept: list[int], forever: list[int]) -> None:
+        """What says that an except has matched must outlive the rule's paths."""
+        while True:
             paths = 0
             for node in kept:
-                paths |= below[node]
-            kept += [
+                paths |= self.below[node]
+            more = [
                 node
                 for node in forever
                 if node not in kept
-                and any(end & 1 and self._path_fact[end >> 1] & paths for end in ends[node])
+                and any(
+                    end & 1 and self._path_fact[end >> 1] & paths
+                    for end in self._trie.ends[node]
+                )
             ]
-        return kept, self._matched(kept, moot)
+            if not more:
+                return
+            kept += more
 
     def _dead(self, forever: list[int], alive: int) -> int:
         """Path facts of the rules that an except has taken out for good."""
@@ -179,45 +193,54 @@ class Domination:
                         dead |= self._path_fact[end >> 1]
         return dead
 
-    def _given(self, forever: list[int], alive: int, dead: int) -> tuple[int, set[int]]:
-        """The facts given for good, and the nodes that give them."""
+    def _given(self, forever: list[int]) -> tuple[int, set[int]]:
+        """What rules without excepts give for good, and the nodes that give it."""
         given = 0
         deciding: set[int] = set()
         for node in forever:
             gain = 0
             for end in self._trie.ends[node]:
-                if end & 1:
-                    continue
-                path = self._path_fact.get(end >> 1)
-                if path is None or not (path & dead or path << 1 & alive):
+                if end >> 1 not in self._path_fact:
                     gain |= self._rules[end >> 1].effects.decided
             if gain & ~given:
                 given |= gain
                 deciding.add(node)
         return given, deciding
 
-    def _moot(self, alive: int, given: int, dead: int, deciding: set[int]) -> tuple[int, int]:
-        """Own facts of rules with excepts that can change nothing any more: those
-        of rules that do not count now, and those of rules that match for good.
+    def _judge(
+        self, forever: list[int], alive: int, dead: int, given: int, deciding: set[int]
+    ) -> tuple[int, int, int]:
+        """Rules with excepts: what is given for good with them, the own facts of
+        those that do not count, and the path facts of those that one path matches
+        for good.
+
+        The excepts of a rule that does not count are forgotten, so it must never
+        seem to match for good later. Hence the fixed order: a rule is left out
+        only for rules without excepts or rules before it, and those stay.
         """
-        if not self._path_fact:
-            return 0, 0
-        settled = 0
         paths = alive & self._path_facts
         # An except is moot when no path of its rule is left.
         moot = alive & (self._path_facts << 1) & ~(paths << 1)
-        moot |= dead | dead << 1
-        deciders = {
-            end >> 1 for node in deciding for end in self._trie.ends[node] if not end & 1
-        }
-        for number, path in self._path_fact.items():
-            if not path & paths or self._rules[number].effects.wanted & ~given:
-                continue
-            if number in deciders and not (path << 1 & alive or path & dead):
-                settled |= path
-            else:
+        settled = 0
+        last: dict[int, int] = {}
+        for node in reversed(forever):
+            for end in self._trie.ends[node]:
+                if not end & 1:
+                    last[end >> 1] = node
+        while paths:
+            path = paths & -paths
+            paths ^= path
+            number = self._number[path]
+            effects = self._rules[number].effects
+            if path & dead or not effects.wanted & ~given:
                 moot |= path | path << 1
-        return moot, settled
+            elif number in last:
+                # One path that matches for good is as good as several.
+                deciding.add(last[number])
+                settled |= path
+                if not path << 1 & alive:
+                    given |= effects.decided
+        return given, moot, settled
 
     def _matched(self, kept: list[int], moot: int) -> tuple[int, ...]:
         paths: set[int] = set()
