@@ -51,7 +51,7 @@ class Archive:
         (self._state / "sources.list").write_text("\n".join(lines) + "\n")
         done = self._apt("apt-get", "--error-on=any", "update")
         if done.returncode:
-            raise ArchiveError(f"the Debian archive cannot be read: {_last_line(done.stderr)}")
+            raise ArchiveError(f"the Debian archive cannot be read: {_first_error(done.stderr)}")
 
     def names(self, prefixes: Iterable[str]) -> list[str]:
         """The names of all packages that start with one of ``prefixes``."""
@@ -59,7 +59,7 @@ class Archive:
         for prefix in prefixes:
             done = self._apt("apt-cache", "pkgnames", prefix)
             if done.returncode:
-                raise ArchiveError(f"apt-cache failed: {_last_line(done.stderr)}")
+                raise ArchiveError(f"apt-cache failed: {_first_error(done.stderr)}")
             found += done.stdout.split()
         return found
 
@@ -77,7 +77,7 @@ class Archive:
         done = self._apt("apt-get", "-q", "download", *names, cwd=into)
         files = sorted(into.glob("*.deb"))
         if done.returncode or len(files) != len(names):
-            raise ArchiveError(f"{' '.join(names)} not fetched: {_last_line(done.stderr)}")
+            raise ArchiveError(f"{' '.join(names)} not fetched: {_first_error(done.stderr)}")
         return files
 
     def _apt(
@@ -142,6 +142,6 @@ def _lines(*command: str) -> list[str]:
     return done.stdout.splitlines()
 
 
-def _last_line(text: str) -> str:
-    lines = [line for line in text.splitlines() if line.strip()]
-    return lines[-1] if lines else "apt said nothing"
+def _first_error(text: str) -> str:
+    lines = [line for line in text.splitlines() if line.startswith(("E: ", "Err:"))]
+    return lines[0] if lines else "apt did not say why"

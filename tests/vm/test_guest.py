@@ -86,7 +86,7 @@ def test_a_guest_that_does_not_end_is_ended(
     kernel: Kernel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     script = "exec sleep 1000"
-    with pytest.raises(GuestError, match="the time of 0.2 s was up"):
+    with pytest.raises(GuestError, match=r"the time of 0\.2 s was up"):
         run_stand_in(script, kernel, monkeypatch, timeout=0.2)
 
 
