@@ -7,7 +7,6 @@ Each takes one policy, which parsed without an error, and gives its findings.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 
 from guard.analysis import boundaries, useless
 from guard.policy.diagnostic import Diagnostic
@@ -32,4 +31,4 @@ def analyse(loaded: Loaded) -> Loaded:
         for diagnostic in analysis(policy)
     ]
     found.sort(key=lambda each: (order[each.span.file], each.span.line))
-    return replace(loaded, diagnostics=(*loaded.diagnostics, *found))
+    return loaded._replace(diagnostics=(*loaded.diagnostics, *found))

@@ -3,30 +3,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from guard.policy.codes import Code, Severity
 from guard.policy.source import Span
 
 
-@dataclass(frozen=True, slots=True)
-class Related:
+class Related(NamedTuple):
     """Another place that belongs to a finding, and what to say about it."""
 
     span: Span
     label: str
 
 
-@dataclass(frozen=True, slots=True)
-class Fix:
+class Fix(NamedTuple):
     """An edit that is certain to mend the finding: ``span`` becomes ``replacement``."""
 
     span: Span
     replacement: str
 
 
-@dataclass(frozen=True, slots=True)
-class Diagnostic:
+class Diagnostic(NamedTuple):
     """One finding: one mistake of the author's, at the place to mend it.
 
     ``message`` is one sentence without a full stop, ``label`` a few words that

@@ -7,7 +7,7 @@ Pure as the parser is: whoever calls has read the files.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from guard.policy.codes import Code
 from guard.policy.diagnostic import Diagnostic, Related, has_errors, quoted
@@ -17,8 +17,7 @@ from guard.policy.source import Span
 from guard.wire.layout import Limit
 
 
-@dataclass(frozen=True, slots=True)
-class Loaded:
+class Loaded(NamedTuple):
     """A set of policies, the findings about it, and the texts the findings point into.
 
     Only policies without an error are in ``policies``: see ``usable``.

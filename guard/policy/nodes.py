@@ -8,31 +8,40 @@ knows which key it stands under. Knows nothing of policies or of the YAML librar
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 from guard.policy.source import Span
 
 _ESCAPE_SIZE = {"x": 4, "u": 6, "U": 10}
 
 
-@dataclass(slots=True, eq=False)
 class Text:
     """One file's name and text; the text has no byte order mark."""
 
-    file: str
-    text: str
+    __slots__ = ("file", "text")
+
+    def __init__(self, file: str, text: str) -> None:
+        self.file = file
+        self.text = text
 
 
-@dataclass(slots=True, eq=False)
+Marks = tuple[Text, int, int, int, int, int]
+"""A value's place: the text, the index of its start, line and column, end line and column.
+
+Lines and columns count from 0 here, as YAML's marks do.
+"""
+
+
 class Node:
-    """Where a value stands. Lines and columns count from 0 here, as YAML marks do."""
+    """A value and where it stands.
 
-    source: Text
-    start: int
-    line: int
-    column: int
-    end_line: int
-    end_column: int
+    The classes here are plain, and not data classes, because a policy has tens
+    of thousands of nodes and `guard check` a budget of milliseconds.
+    """
+
+    __slots__ = ("column", "end_column", "end_line", "line", "source", "start")
+
+    def __init__(self, marks: Marks) -> None:
+        self.source, self.start, self.line, self.column, self.end_line, self.end_column = marks
 
     @property
     def span(self) -> Span:
@@ -46,12 +55,15 @@ class Node:
         )
 
 
-@dataclass(slots=True, eq=False)
 class Scalar(Node):
     """A single value. ``style`` is '' when plain, else its quote, '|' or '>'."""
 
-    text: str
-    style: str
+    __slots__ = ("style", "text")
+
+    def __init__(self, marks: Marks, text: str, style: str) -> None:
+        super().__init__(marks)
+        self.text = text
+        self.style = style
 
     @property
     def plain(self) -> bool:
@@ -95,14 +107,16 @@ def _double_quoted(raw: str, start: int, size: int) -> list[int]:
     return places
 
 
-@dataclass(slots=True, eq=False)
 class Sequence(Node):
     """A list."""
 
-    items: list[Node]
+    __slots__ = ("items",)
+
+    def __init__(self, marks: Marks, items: list[Node]) -> None:
+        super().__init__(marks)
+        self.items = items
 
 
-@dataclass(slots=True, eq=False)
 class Mapping(Node):
     """Keys, each once, in the order written.
 
@@ -110,32 +124,40 @@ class Mapping(Node):
     that a key may be missing for a reason that was already told.
     """
 
-    entries: list[tuple[Scalar, Node]]
-    incomplete: bool
+    __slots__ = ("entries", "incomplete")
+
+    def __init__(self, marks: Marks, entries: list[tuple[Scalar, Node]], incomplete: bool) -> None:
+        super().__init__(marks)
+        self.entries = entries
+        self.incomplete = incomplete
 
 
-@dataclass(slots=True, eq=False)
 class Broken(Node):
     """A value that was refused when the YAML was read: nothing more to say about it."""
 
+    __slots__ = ()
 
-_NULL = re.compile(r"(?:~|null|Null|NULL|)\Z")
-_BOOLEAN = re.compile(
-    r"(?:y|Y|n|N|yes|Yes|YES|no|No|NO|true|True|TRUE|false|False|FALSE|on|On|ON|off|Off|OFF)\Z"
+
+_NULLS = frozenset(("", "~", "null", "Null", "NULL"))
+_BOOLEANS = frozenset(
+    word
+    for lower in ("y", "n", "yes", "no", "true", "false", "on", "off")
+    for word in (lower, lower.capitalize(), lower.upper())
 )
-_OCTAL = re.compile(r"[-+]?0[0-9_]+\Z|0o[0-7]+\Z")
-_BASE_60 = re.compile(r"[-+]?[0-9][0-9_]*(?::[0-5]?[0-9])+(?:\.[0-9_]*)?\Z")
-_NUMBER = re.compile(
-    r"""[-+]?(?:
-        0b[01_]+ | 0x[0-9a-fA-F_]+ | [0-9][0-9_]*
-      | (?:[0-9][0-9_]*)?\.[0-9_]*(?:[eE][-+]?[0-9]+)? (?<![-+.])
-      | [0-9][0-9_]*\.
-      | [0-9][0-9_]*[eE][-+]?[0-9]+
-      | \.(?:inf|Inf|INF)
-    )\Z | \.(?:nan|NaN|NAN)\Z""",
-    re.VERBOSE,
+# Patterns stay text until one is needed: most policies never need one, and
+# compiling them costs more than reading a small policy.
+_KINDS = (
+    ("octal", r"[-+]?0[0-9_]+|0o[0-7]+"),
+    ("base60", r"[-+]?[0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?"),
+    (
+        "number",
+        (
+            r"[-+]?(0b[01_]+|0x[0-9a-fA-F_]+|[0-9][0-9_]*(\.[0-9_]*)?([eE][-+]?[0-9]+)?"
+            r"|\.[0-9][0-9_]*([eE][-+]?[0-9]+)?|\.(inf|Inf|INF))|\.(nan|NaN|NAN)"
+        ),
+    ),
+    ("date", r"[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}([Tt \t].*)?"),
 )
-_DATE = re.compile(r"[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}(?:[Tt \t].*)?\Z")
 
 
 def reading(text: str) -> str:
@@ -143,16 +165,12 @@ def reading(text: str) -> str:
 
     One of 'null', 'boolean', 'octal', 'base60', 'number', 'date', 'text'.
     """
-    if text and (text[0] == "/" or (text[0].isalpha() and len(text) > 5)):
-        return "text"
-    for kind, pattern in (
-        ("null", _NULL),
-        ("boolean", _BOOLEAN),
-        ("octal", _OCTAL),
-        ("base60", _BASE_60),
-        ("number", _NUMBER),
-        ("date", _DATE),
-    ):
-        if pattern.match(text):
-            return kind
+    if text in _NULLS:
+        return "null"
+    if text in _BOOLEANS:
+        return "boolean"
+    if text[0] in "+-.0123456789":
+        for kind, pattern in _KINDS:
+            if re.fullmatch(pattern, text):
+                return kind
     return "text"

@@ -121,7 +121,7 @@ def _subject(field: Field, values: Values) -> Subject | None:
     if "exe" in fields:
         exe = values.patterns(fields["exe"].value, "exe")
     if "host" in fields:
-        host = values.word(fields["host"].value, "host", {"true": True}) or False
+        host = _host(fields["host"].value, values)
     if "inherit" in fields:
         inherit = values.flag(fields["inherit"].value, "inherit") or False
         if "host" in fields and "exe" not in fields:
@@ -133,6 +133,19 @@ def _subject(field: Field, values: Values) -> Subject | None:
                 help="leave inherit out",
             )
     return Subject(exe, host, inherit, field.value.span)
+
+
+def _host(node: Node, values: Values) -> bool:
+    """True, or False with a finding: `host: false` would select nothing."""
+    flag = values.flag(node, "host")
+    if flag is False:
+        values.findings.add(
+            Code.BAD_VALUE,
+            "host is true, or is left out",
+            node.span,
+            help="name the subject by exe when it is not the whole host",
+        )
+    return flag or False
 
 
 def _file_section(field: Field, values: Values) -> FileSection | None:

@@ -8,15 +8,13 @@ guard.policy.patterns.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
 from guard.policy import limits
 from guard.policy.tokens import ANY_BYTE, SLASH, PatternError, Token, Wild
 
 
-@dataclass(frozen=True, slots=True)
-class Atom:
+class Atom(NamedTuple):
     """One token and the characters of the pattern that it comes from."""
 
     token: Token
@@ -24,8 +22,7 @@ class Atom:
     end: int
 
 
-@dataclass(frozen=True, slots=True)
-class Braces:
+class Braces(NamedTuple):
     """A brace group: one of its branches."""
 
     branches: tuple[Sequence, ...]

@@ -16,16 +16,17 @@ import yaml
 
 from guard.policy import limits, read_errors
 from guard.policy.codes import Code
-from guard.policy.diagnostic import Fix, Related, quoted
+from guard.policy.diagnostic import Related, quoted
 from guard.policy.findings import Findings
-from guard.policy.nodes import Broken, Mapping, Node, Scalar, Sequence, Text
+from guard.policy.nodes import Broken, Mapping, Marks, Node, Scalar, Sequence, Text
 from guard.policy.source import Span
 
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 # YAML's printable characters, less those that YAML takes for line breaks and
 # editors do not (NEL, LS, PS) and less a byte order mark in the middle.
-_REFUSED = re.compile(
+_LINE_ENDS = {ord(char): " " for char in "\t\n\r"}
+_REFUSED = (
     "[^\t\n\r\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]"
 )
 
@@ -52,7 +53,9 @@ def decode(data: bytes, file: str, findings: Findings) -> Text | None:
             help="this looks like UTF-16; save it as UTF-8" if utf16 else "save it as UTF-8",
         )
         return None
-    refused = _REFUSED.search(text)
+    # Printable ASCII is the usual case, and seen without compiling the expression.
+    plain = text.isascii() and text.translate(_LINE_ENDS).isprintable()
+    refused = None if plain else re.search(_REFUSED, text)
     if refused is not None:
         char = refused.group()
         name = "a NUL byte" if char == "\0" else f"the character U+{ord(char):04X}"
@@ -152,18 +155,18 @@ class _Builder:
                 break
         return children[0]
 
-    def _marks(self, event: Any) -> tuple[Text, int, int, int, int, int]:
+    def _marks(self, event: Any) -> Marks:
         start, end = event.start_mark, event.end_mark
         return self._source, start.index, start.line, start.column, end.line, end.column
 
     def _scalar(self, event: Any) -> Node:
         marks = self._marks(event)
         if event.tag is not None or event.anchor is not None:
-            refused = self._refuse(event, Scalar(*marks, event.value, "|"))
+            refused = self._refuse(event, Scalar(marks, event.value, "|"))
             if refused is not None:
                 return refused
         style = event.style or ""
-        return Scalar(*marks, event.value, style)
+        return Scalar(marks, event.value, style)
 
     def _refuse(self, event: Any, node: Node) -> Node | None:
         """Report an anchor or a tag; a value whose tag changes it comes back broken."""
@@ -179,7 +182,7 @@ class _Builder:
             )
         if event.tag is None:
             # The anchor is told; what it stands on is judged as if it were not there.
-            return Broken(*self._marks(event)) if isinstance(node, Scalar) else None
+            return Broken(self._marks(event)) if isinstance(node, Scalar) else None
         if event.anchor is None:
             raw = self._source.text[event.start_mark.index :]
             shown = re.match(r"!\S*", raw)
@@ -191,7 +194,7 @@ class _Builder:
                 place,
                 help="leave it out, or quote the text if the '!' is meant",
             )
-        return Broken(*self._marks(event))
+        return Broken(self._marks(event))
 
     def _alias(self, event: Any, stack: list[tuple[Any, list[Node]]], children: list[Node]) -> Node:
         key = children[-1] if len(children) % 2 else None
@@ -201,7 +204,7 @@ class _Builder:
             and isinstance(key, Scalar)
             and key.text == "<<"
         ):
-            return Broken(*self._marks(event))  # told once, as a merge key
+            return Broken(self._marks(event))  # told once, as a merge key
         span = _event_span(self._source, event)
         self._findings.add(
             Code.ALIAS,
@@ -209,7 +212,7 @@ class _Builder:
             span,
             help=read_errors.STAR_HINT,
         )
-        return Broken(*self._marks(event))
+        return Broken(self._marks(event))
 
     def _collection(self, opened: Any, closed: Any, children: list[Node]) -> Node:
         source, start, line, column, end_line, end_column = self._marks(opened)
@@ -220,16 +223,14 @@ class _Builder:
         marks = (source, start, line, column, end_line, end_column)
         node: Node
         if isinstance(opened, yaml.SequenceStartEvent):
-            node = Sequence(*marks, children)
+            node = Sequence(marks, children)
         else:
             node = self._mapping(marks, children)
         if opened.tag is not None or opened.anchor is not None:
             return self._refuse(opened, node) or node
         return node
 
-    def _mapping(
-        self, marks: tuple[Text, int, int, int, int, int], children: list[Node]
-    ) -> Mapping:
+    def _mapping(self, marks: Marks, children: list[Node]) -> Mapping:
         entries: list[tuple[Scalar, Node]] = []
         first: dict[str, Scalar] = {}
         incomplete = False
@@ -261,9 +262,4 @@ class _Builder:
             else:
                 first[key.text] = key
                 entries.append((key, value))
-        return Mapping(*marks, entries, incomplete)
-
-
-def requoted(scalar: Scalar) -> Fix:
-    """The edit that puts quotes around a plain scalar."""
-    return Fix(scalar.span, f'"{scalar.text}"')
+        return Mapping(marks, entries, incomplete)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from guard.policy.codes import Severity
 from guard.policy.diagnostic import Diagnostic, printable
@@ -19,11 +19,10 @@ from guard.policy.source import Span
 LINE_WIDTH = 110
 """Columns of a source line that are shown around a place; a longer line is cut."""
 
-_BREAK = re.compile(r"\r\n|\r|\n")
+_BREAK = r"\r\n|\r|\n"
 
 
-@dataclass(frozen=True, slots=True)
-class Style:
+class Style(NamedTuple):
     """Terminal sequences; all empty when there is no terminal to colour."""
 
     error: str = ""
@@ -38,8 +37,7 @@ PLAIN = Style()
 COLOUR = Style("\033[1;31m", "\033[1;33m", "\033[1;34m", "\033[1;34m", "\033[1m", "\033[0m")
 
 
-@dataclass(frozen=True, slots=True)
-class _Mark:
+class _Mark(NamedTuple):
     span: Span
     label: str
     primary: bool
@@ -132,7 +130,7 @@ class Renderer:
     def _lines_of(self, file: str) -> list[str]:
         lines = self._lines.get(file)
         if lines is None:
-            lines = self._lines[file] = _BREAK.split(self._texts.get(file, ""))
+            lines = self._lines[file] = re.split(_BREAK, self._texts.get(file, ""))
         return lines
 
 

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping as Table
-from dataclasses import dataclass
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from guard.policy import limits, patterns
 from guard.policy.codes import Code
@@ -23,9 +22,6 @@ from guard.policy.vocabulary import GENERATED_ID_FORM, NAME_FORM, NAME_FORM_WORD
 
 _T = TypeVar("_T")
 
-_NAME = re.compile(NAME_FORM)
-_GENERATED_ID = re.compile(GENERATED_ID_FORM)
-
 _READINGS = {
     "boolean": (Code.BOOLEAN_WORD, "YAML may read {} as true or false"),
     "octal": (Code.OCTAL, "YAML may read {} as an octal number"),
@@ -36,8 +32,7 @@ _READINGS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Field:
+class Field(NamedTuple):
     """One entry of a mapping."""
 
     key: Scalar
@@ -229,8 +224,8 @@ class Values:
         scalar = self.text(node, what, limits.NAME_LENGTH)
         if scalar is None:
             return None
-        if not _NAME.fullmatch(scalar.text):
-            match = _NAME.match(scalar.text)
+        if not re.fullmatch(NAME_FORM, scalar.text):
+            match = re.match(NAME_FORM, scalar.text)
             bad = match.end() if match else 0
             self.findings.add(
                 Code.BAD_NAME,
@@ -239,7 +234,7 @@ class Values:
                 help=f"{what} is made of {NAME_FORM_WORDS}",
             )
             return None
-        if is_rule_id and _GENERATED_ID.fullmatch(scalar.text):
+        if is_rule_id and re.fullmatch(GENERATED_ID_FORM, scalar.text):
             self.findings.add(
                 Code.BAD_NAME,
                 f"the id {quoted(scalar.text)} is of the form kept for rules without one",

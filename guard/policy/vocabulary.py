@@ -9,7 +9,7 @@ Knows nothing of YAML.
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from guard.policy.model import Effect, Mode
 from guard.wire.layout import FileVerb
@@ -84,8 +84,7 @@ class Kind(enum.Enum):
     FILE = enum.auto()
 
 
-@dataclass(frozen=True, slots=True)
-class Key:
+class Key(NamedTuple):
     """One key of a mapping."""
 
     name: str
@@ -95,8 +94,7 @@ class Key:
     example: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Shape:
+class Shape(NamedTuple):
     """One kind of mapping: its keys, and the keys kept for what is not enforced yet.
 
     Of the names in ``exactly_one`` a mapping has one and only one; of those in

@@ -51,9 +51,7 @@ def test_every_code_has_a_bad_policy() -> None:
 
 
 def test_no_expected_output_is_left_over() -> None:
-    assert {path.stem for path in BAD} == {
-        path.stem for path in (CORPUS / "bad").glob("*.out")
-    }
+    assert {path.stem for path in BAD} == {path.stem for path in (CORPUS / "bad").glob("*.out")}
 
 
 if __name__ == "__main__":

@@ -27,8 +27,7 @@ WITHOUT_EXAMPLE = {
 def examples(code: Code) -> dict[str, str]:
     found = dict(EXAMPLE.findall(pages()[code.number]))
     return {
-        which: with_rules(text) if text.startswith("- ") else text
-        for which, text in found.items()
+        which: with_rules(text) if text.startswith("- ") else text for which, text in found.items()
     }
 
 
