@@ -3,16 +3,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from itertools import pairwise
 
 from guard.policy.codes import Code
 from guard.policy.diagnostic import Diagnostic, quoted
 from guard.policy.model import Pattern, Policy
 from guard.policy.patterns import SLASH, Wild, expand
 
+_SEPARATORS = tuple(b" ,")
+
 
 def find(policy: Policy) -> Iterator[Diagnostic]:
-    """Patterns such as /etc/ssh**, which cross '/' without having stood at one."""
+    """Patterns such as /etc/ssh**, and two patterns in one text, such as "/a, /b"."""
     patterns = list(policy.subject.exe)
     if policy.file is not None:
         for rule in policy.file.rules:
@@ -29,6 +33,13 @@ def find(policy: Policy) -> Iterator[Diagnostic]:
                 help=f"for all below a directory write {stem}/**; with the directory itself,"
                 f" {stem}{{,/**}}",
             )
+        if _is_two(pattern):
+            yield Diagnostic(
+                Code.TWO_IN_ONE,
+                "these look like two patterns, and are one with a space or comma in it",
+                pattern.span,
+                help=r"write a list: [/a, /b]; if one path is meant, '\ ' or '\,' says so",
+            )
 
 
 def _unbounded(pattern: Pattern) -> bool:
@@ -36,4 +47,15 @@ def _unbounded(pattern: Pattern) -> bool:
     return pattern.text.endswith("**") and any(
         len(tokens) > 1 and tokens[-1] is Wild.GLOBSTAR and tokens[-2] != SLASH
         for tokens in expand(pattern.text)
+    )
+
+
+def _is_two(pattern: Pattern) -> bool:
+    """Whether an unescaped space or comma outside of braces stands before a '/'."""
+    if re.search(r"(?<![\\ ,])[ ,]+/", pattern.text) is None:
+        return False
+    return any(
+        before in _SEPARATORS and token == SLASH
+        for tokens in expand(pattern.text)
+        for before, token in pairwise(tokens)
     )

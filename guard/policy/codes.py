@@ -74,6 +74,7 @@ class Code(enum.Enum):
     USELESS_SECTION = "G302", Severity.ERROR, "section that changes nothing"
     EXCEPT_ALL = "G303", Severity.ERROR, "rule whose exceptions leave nothing"
     NO_BOUNDARY = "G310", Severity.WARNING, "pattern without a boundary"
+    TWO_IN_ONE = "G311", Severity.WARNING, "two patterns in one text"
 
     def __init__(self, number: str, severity: Severity, title: str) -> None:
         self.number = number

@@ -4,12 +4,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from difflib import get_close_matches
+from difflib import SequenceMatcher, get_close_matches
 
 from guard.policy import limits
 from guard.policy.codes import Code, Severity
 from guard.policy.diagnostic import Diagnostic, Fix, Related
 from guard.policy.source import Span
+
+CERTAIN = 0.85
+"""Likeness above which a misspelt key's value is judged as the meant key's would be."""
 
 
 class Findings:
@@ -60,6 +63,10 @@ class Findings:
                     "the last one is here",
                 )
             )
+
+    def certain(self, word: str, known: str) -> bool:
+        """Whether ``word`` is so near to ``known`` that nothing else can be meant."""
+        return SequenceMatcher(a=word.lower(), b=known).ratio() >= CERTAIN
 
     def suggest(self, word: str, known: Iterable[str]) -> str | None:
         """The known word that ``word`` was probably meant to be."""

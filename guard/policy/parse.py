@@ -261,10 +261,13 @@ def _unknown_verb(scalar: Scalar, values: Values) -> None:
         )
     else:
         hint = VERB_HINTS.get(word.lower())
+        parts = word.replace(",", " ").split()
+        if all(part in VERB_WORDS for part in parts):
+            hint = ", ".join(parts)
         close = None if hint else findings.suggest(word, VERB_WORDS)
         help = f"did you mean '{close}'?" if close else _all_verbs()
         if hint:
-            help = f"{quoted(word)} is written as [{hint}]"
+            help = f"{quoted(word)} is written [{hint}]"
         findings.add(
             Code.UNKNOWN_VERB,
             f"{quoted(word)} is not a verb of the file section",

@@ -84,6 +84,7 @@ def documents(source: Text, findings: Findings) -> Iterator[Node]:
     A document that is not well formed ends the reading, with a finding.
     """
     count = 0
+    builder = None
     try:
         events = yaml.parse(source.text, _LOADER)
         for event in events:
@@ -99,12 +100,13 @@ def documents(source: Text, findings: Findings) -> Iterator[Node]:
                     help=f"a host has at most {limits.DOCUMENTS} policies at once",
                 )
                 return
-            root = _Builder(source, findings).build(events)
+            builder = _Builder(source, findings)
+            root = builder.build(events)
             if root is None:
                 return
             yield root
     except yaml.YAMLError as error:
-        read_errors.report(error, source, findings)
+        read_errors.report(error, source, findings, builder.last_quoted if builder else None)
         return
     if count == 0:
         findings.add(
@@ -126,6 +128,8 @@ class _Builder:
     def __init__(self, source: Text, findings: Findings) -> None:
         self._source = source
         self._findings = findings
+        self.last_quoted: Scalar | None = None
+        """The last quoted text that runs over several lines: its end may be forgotten."""
 
     def build(self, events: Iterator[Any]) -> Node | None:
         """The root; None when the document nests too deeply to be read."""
@@ -166,7 +170,10 @@ class _Builder:
             if refused is not None:
                 return refused
         style = event.style or ""
-        return Scalar(marks, event.value, style)
+        scalar = Scalar(marks, event.value, style)
+        if style in ("'", '"') and scalar.line != scalar.end_line:
+            self.last_quoted = scalar
+        return scalar
 
     def _refuse(self, event: Any, node: Node) -> Node | None:
         """Report an anchor or a tag; a value whose tag changes it comes back broken."""

@@ -9,7 +9,7 @@ from typing import Any
 from guard.policy.codes import Code
 from guard.policy.diagnostic import Related, printable
 from guard.policy.findings import Findings
-from guard.policy.nodes import Text
+from guard.policy.nodes import Scalar, Text
 from guard.policy.source import Span
 
 _FLOW_HINT = "inside [ ] and { }, a pattern that itself holds [ ] { } or ',' needs quotes"
@@ -55,8 +55,13 @@ _WORDS: tuple[tuple[str, str, str | None], ...] = (
 )
 
 
-def report(error: Exception, source: Text, findings: Findings) -> None:
-    """Add the finding for an error of the YAML library."""
+def report(
+    error: Exception, source: Text, findings: Findings, quotes: Scalar | None = None
+) -> None:
+    """Add the finding for an error of the YAML library.
+
+    ``quotes`` is the last quoted text before the error that runs over several lines.
+    """
     problem = str(getattr(error, "problem", None) or error).partition("\n")[0]
     mark: Any = getattr(error, "problem_mark", None)
     context: Any = getattr(error, "context_mark", None)
@@ -79,6 +84,12 @@ def report(error: Exception, source: Text, findings: Findings) -> None:
         related = (Related(_one_character(span), "this cannot be part of it"),)
         span = _one_character(_span(source, context))
         message, help = f"this '{source.text[context.index]}' is not closed", None
+    elif quotes is not None and quotes.end_line == span.line - 1:
+        # The quotes that close it were meant to open another text on this line.
+        ends = Span(span.file, span.line, quotes.end_column, span.line, quotes.end_column + 1)
+        related = (Related(ends, "they end only here"),)
+        span = _one_character(quotes.span)
+        message, help = "these quotes are not closed in their line", None
     elif "cannot start any token" in problem or "tab character" in problem:
         code, message, help = _bad_start(source, mark)
         span = _one_character(span)
@@ -91,9 +102,22 @@ def report(error: Exception, source: Text, findings: Findings) -> None:
         opened = _one_character(_span(source, context))
         if source.text[context.index : context.index + 1] in ("[", "{", '"', "'"):
             related = (Related(opened, "opened here"),)
-        elif context.line != span.line - 1:
+        elif "'-' indicator" in problem:
             related = (Related(opened, "this began here"),)
+    elif "mapping values" in problem:
+        related = _without_colon(source, span)
     findings.add(code, message, span, related=related, help=help)
+
+
+def _without_colon(source: Text, span: Span) -> tuple[Related, ...]:
+    """The line above, if it looks as though its key lacks a ':'."""
+    above = re.split(r"\r\n|\r|\n", source.text)[span.line - 2] if span.line > 1 else ""
+    words = re.match(r"\s*(?:- +)*(\w+)(?= |$)", above)
+    if words is None:
+        return ()
+    start, end = words.span(1)
+    place = Span(span.file, span.line - 1, start + 1, span.line - 1, end + 1)
+    return (Related(place, "is a ':' missing after this?"),)
 
 
 def _bad_start(source: Text, mark: Any) -> tuple[Code, str, str]:

@@ -85,6 +85,7 @@ class Values:
         known = {key.name for key in shape.keys}
         fields: dict[str, Field] = {}
         misspelt: set[str] = set()
+        guesses: dict[str, Field] = {}
         for key, value in node.entries:
             if key.text in known:
                 fields[key.text] = Field(key, value)
@@ -97,7 +98,11 @@ class Values:
                     help="leave it out: guard refuses what it would not enforce",
                 )
             else:
-                misspelt.add(self._unknown_key(key, shape, known))
+                meant = self._unknown_key(key, shape, known)
+                misspelt.add(meant)
+                if meant in known and self.findings.certain(key.text, meant):
+                    guesses.setdefault(meant, Field(key, value))
+        fields = guesses | fields
         if place is None:
             place = node.entries[0][0].span if node.entries else node.span
         self._check_presence(node, shape, fields, misspelt, place)
