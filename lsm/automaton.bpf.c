@@ -31,16 +31,42 @@ __noinline __u32 guard_step_words(const struct tables *tables, __u32 state, __u6
 	return state;
 }
 
-/* Steps over the first ``size`` bytes of a block, 64 at most. Returns the new state. */
-__noinline __u32 guard_step_block(const struct tables *tables, __u32 state,
-				  const struct block *block, __u32 size)
+/*
+ * Steps over a name of up to 255 bytes at kernel address ``name``. Returns the
+ * new state. A name that cannot be read is being freed by a rename, which the
+ * check of rename_lock finds. Words and not a larger buffer, because the whole
+ * chain of calls shares 512 bytes of stack.
+ */
+__noinline __u32 guard_step_long(const struct tables *tables, __u32 state, __u64 name, __u32 size)
 {
-	if (!tables || !block)
+	__u64 words[2] = {};
+
+	if (!tables)
 		return 0;
-	for (int i = 0; i < sizeof(block->bytes); i++) {
-		if (i >= size)
+	for (int done = 0; done < 256; done += sizeof(words)) {
+		__u32 part = size - done;
+
+		if (done >= size)
 			break;
-		state = step_byte(tables, state, block->bytes[i]);
+		/* One register for the value and its check, or the verifier sees no bound. */
+		asm volatile("" : "+r"(part));
+		if (part > sizeof(words))
+			part = sizeof(words);
+		if (bpf_probe_read_kernel(words, part, (void *)name + done))
+			break;
+		state = guard_step_words(tables, state, words[0], words[1], part);
 	}
 	return state;
+}
+
+/* Steps every state over '/' and then as guard_step_long does. */
+__noinline int guard_step_all(const struct tables *tables, struct states *states, __u64 name,
+			      __u32 size)
+{
+	if (!tables || !states)
+		return 0;
+	for (int group = 0; group < GUARD_LIMIT_GROUPS; group++)
+		states->state[group] = guard_step_long(
+			tables, step_slash(tables, states->state[group]), name, size);
+	return 0;
 }

@@ -5,15 +5,43 @@
 
 #include "maps.h"
 
-struct block {
-	__u8 bytes[64];
+/* States of all automata, when they step together. */
+struct states {
+	__u32 state[GUARD_LIMIT_GROUPS];
 };
 
 /* Defined once in automaton.bpf.c; global, so that each is verified once. */
 __u32 guard_step_words(const struct tables *tables, __u32 state, __u64 low, __u64 high,
 		       __u32 size);
-__u32 guard_step_block(const struct tables *tables, __u32 state,
-		       const struct block *block, __u32 size);
+int guard_step_all(const struct tables *tables, struct states *states, __u64 name, __u32 size);
+__u32 guard_step_long(const struct tables *tables, __u32 state, __u64 name, __u32 size);
+
+/*
+ * 0, but not to the verifier: it is a member that the tables never set. What
+ * may be 0 or come from the tables starts out as this, so that both look alike
+ * to the verifier and it need not follow every combination.
+ */
+static __always_inline __u32 opaque_zero(const struct tables *tables)
+{
+	return tables->root.foreign.device;
+}
+
+/*
+ * ``value``, as a number that the verifier learns nothing about by comparing
+ * it: what it learned of a count it would follow up separately ever after.
+ * ``zero`` is 0, which the verifier must not know.
+ */
+static __always_inline __u32 unrefined(__u32 value, __u32 zero)
+{
+	asm volatile("%0 ^= %1" : "+r"(value) : "r"(zero));
+	return value;
+}
+
+static __always_inline __u64 unrefined64(__u64 value, __u64 zero)
+{
+	asm volatile("%0 ^= %1" : "+r"(value) : "r"(zero));
+	return value;
+}
 
 /* Keeps the compiler from moving the mask, which bounds the access, before an addition. */
 static __always_inline __u32 masked(__u32 offset)

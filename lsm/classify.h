@@ -51,66 +51,121 @@ static __always_inline __u32 rename_sequence(void)
 	return sequence;
 }
 
-static __always_inline const struct guard_device *find_device(const struct tables *tables,
-							      __u32 device)
+/*
+ * Where a device stands in the table: 0 is foreign, n + 1 is slot n. An index
+ * and not a pointer, because every place a pointer can have come from would
+ * double the verifier's work from there on.
+ */
+static __always_inline __u32 find_device(const struct tables *tables, __u32 device)
 {
 	__u32 slot = device * tables->root.device_multiplier >> 16;
 
 #pragma unroll
 	for (int i = 0; i < GUARD_LIMIT_DEVICE_PROBES; i++) {
-		const struct guard_device *found =
-			&tables->root.device[(slot + i) & (GUARD_LIMIT_DEVICE_SLOTS - 1)];
+		__u32 at = (slot + i) & (GUARD_LIMIT_DEVICE_SLOTS - 1);
 
-		if (found->device == device)
-			return found;
-	}
-	return &tables->root.foreign;
-}
-
-static __always_inline void walk(struct object *object, __u32 start, int into)
-{
-	__u32 state = start;
-
-	if (!(state & GUARD_STATE_FINAL)) {
-		state = walk_short(object->tables, object->dentry, start);
-		if (state == WALK_TOO_DEEP)
-			state = walk_deep(object->tables, object->dentry, start);
-		if (state == WALK_TOO_DEEP) {
-			object->reason = GUARD_REASON_TOO_DEEP;
-			return;
-		}
-	}
-	object->row[into] = cell(object->tables, state, GUARD_COLUMN_ROW * sizeof(__u32)) + 1;
-	object->class_id[into] = cell(object->tables, state, GUARD_COLUMN_CLASS * sizeof(__u32));
-}
-
-/* One pass over all automata that are needed, valid if no rename fell into it. */
-static __noinline int classify_once(struct object *object)
-{
-	const struct guard_device *device = object->device;
-
-	object->reason = GUARD_REASON_POLICY;
-	if (object->subject) {
-		walk(object, device->subject, 0);
-		return 0;
-	}
-	for (int group = 0; group < GUARD_LIMIT_GROUPS; group++) {
-		object->row[group] = 0;
-		if (object->mask & object->tables->root.group_mask[group])
-			walk(object, device->start[group], group);
+		if (tables->root.device[at].device == device)
+			return at + 1;
 	}
 	return 0;
 }
 
-static long classify_again(__u32 index, struct object *object)
+/* The device at an index from find_device: foreign and the slots are adjacent in the root. */
+static __always_inline const struct guard_device *device_at(const struct tables *tables,
+							    __u32 index)
+{
+	index = unrefined(index, opaque_zero(tables));
+	if (index > GUARD_LIMIT_DEVICE_SLOTS)
+		index = 0;
+	return &tables->root.foreign + index;
+}
+
+/*
+ * Begins an object. Everything that classification may write is set to an
+ * opaque zero, so that to the verifier an early end looks like a late one.
+ */
+static __always_inline void begin_object(struct object *object, const struct tables *tables,
+					 struct dentry *dentry, __u32 device, __u64 mask)
+{
+	__u32 zero = opaque_zero(tables);
+
+	object->tables = tables;
+	object->dentry = dentry;
+	object->device = device_at(tables, device);
+	object->mask = unrefined64(mask, zero);
+	object->reason = zero;
+#pragma unroll
+	for (int group = 0; group < GUARD_LIMIT_GROUPS; group++) {
+		object->row[group] = zero;
+		object->class_id[group] = zero;
+	}
+}
+
+/* Sets row[into] and class_id[into] from a state. */
+static __always_inline void take_class(struct object *object, __u32 state, int into)
+{
+	object->row[into] = cell(object->tables, state, GUARD_COLUMN_ROW * sizeof(__u32)) + 1;
+	object->class_id[into] = cell(object->tables, state, GUARD_COLUMN_CLASS * sizeof(__u32));
+}
+
+/* Walks one automaton from ``start``; returns whether the path was short enough. */
+static __always_inline bool walk(struct object *object, __u32 start, int into)
+{
+	__u32 state = start;
+
+	if (!(start & GUARD_STATE_FINAL)) {
+		state = walk_short(object->tables, object->dentry, start);
+		if (state == WALK_TOO_DEEP)
+			return false;
+	}
+	take_class(object, state, into);
+	return true;
+}
+
+/* One pass over the automata that are needed, valid if no rename fell into it. */
+static __always_inline bool pass_short(struct object *object)
+{
+	const struct guard_device *device = object->device;
+
+	if (object->subject)
+		return walk(object, device->subject, 0);
+	for (int group = 0; group < GUARD_LIMIT_GROUPS; group++) {
+		object->row[group] = opaque_zero(object->tables);
+		if (object->mask & object->tables->root.group_mask[group])
+			if (!walk(object, device->start[group], group))
+				return false;
+	}
+	return true;
+}
+
+/* The same for paths of any depth, over all automata whether needed or not. */
+static __always_inline bool pass_deep(struct object *object)
+{
+	const struct guard_device *device = object->device;
+	struct states states;
+
+	for (int group = 0; group < GUARD_LIMIT_GROUPS; group++)
+		states.state[group] = object->subject ? device->subject : device->start[group];
+	if (!walk_deep(object->tables, object->dentry, &states, opaque_zero(object->tables)))
+		return false;
+	for (int group = 0; group < GUARD_LIMIT_GROUPS; group++)
+		take_class(object, states.state[group], group);
+	return true;
+}
+
+/* bpf_loop's callback: a whole pass with the walk for any depth. Returns 1 to end. */
+static long pass_again(__u32 index, struct object *object)
 {
 	__u32 before = rename_sequence();
+	bool walked;
 
 	if (before & 1)
 		return 0;
-	classify_once(object);
+	walked = pass_deep(object);
 	if (rename_sequence() != before)
 		return 0;
+	object->reason = unrefined(walked ? GUARD_REASON_POLICY : GUARD_REASON_TOO_DEEP,
+				   opaque_zero(object->tables));
 	return 1;
 }
 
@@ -121,16 +176,11 @@ static long classify_again(__u32 index, struct object *object)
 static __noinline int classify(struct object *object)
 {
 	__u32 before = rename_sequence();
-	long attempts;
 
-	if (!(before & 1)) {
-		classify_once(object);
-		if (rename_sequence() == before)
-			return 0;
-	}
-	attempts = bpf_loop(RENAME_ATTEMPTS, classify_again, object, 0);
-	if (attempts < 0 || attempts >= RENAME_ATTEMPTS)
-		object->reason = GUARD_REASON_RENAME_RACE;
+	if (!(before & 1) && pass_short(object) && rename_sequence() == before)
+		return 0;
+	object->reason = unrefined(GUARD_REASON_RENAME_RACE, opaque_zero(object->tables));
+	bpf_loop(RENAME_ATTEMPTS, pass_again, object, 0);
 	return 0;
 }
 

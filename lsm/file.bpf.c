@@ -36,7 +36,7 @@ static __always_inline bool judged_above(const struct tables *tables, struct fil
 	bpf_probe_read_kernel(&sb, sizeof(sb), (void *)user + bpf_core_field_offset(struct dentry, d_sb));
 	bpf_probe_read_kernel(&device, sizeof(device),
 			      (void *)sb + bpf_core_field_offset(struct super_block, s_dev));
-	return find_device(tables, device) != &tables->root.foreign;
+	return find_device(tables, device) != 0;
 }
 
 static __always_inline __u32 verbs_of(struct file *file)
@@ -52,50 +52,72 @@ static __always_inline __u32 verbs_of(struct file *file)
 	return verbs;
 }
 
-/* Reports and turns a verdict into what the hook returns. */
-static __noinline int conclude(struct object *object, struct report *report)
+/*
+ * From the classified object to the verdict. A canary is denied if, and only
+ * if, the kernel classified as user space foretold. Returns whether there is
+ * something to record. Leaves nothing constant in the report: see unrefined.
+ */
+static __noinline int conclude(const struct object *object, struct report *report, __u32 flags,
+			       __u32 foretold)
 {
-	__u64 enforced = report->verdict.denied & object->tables->root.enforce;
+	__u32 zero = opaque_zero(object->tables);
+	__u32 reason = object->reason;
+	__u64 enforced;
+	__s32 error = 0;
 
-	report->reason = object->reason;
-	report->error = enforced ? -EACCES : 0;
-	if (object->reason != GUARD_REASON_POLICY)
+	if (flags & GUARD_TASK_CANARY) {
+		if (reason != GUARD_REASON_POLICY || object->class_id[0] != foretold)
+			return 0;
+		report->reason = unrefined(GUARD_REASON_CANARY, zero);
+		report->error = unrefined(-EACCES, zero);
+		return 1;
+	}
+	if (reason != GUARD_REASON_POLICY) {
+		/* Fail closed: what cannot be classified, no policy has allowed. */
+		report->verdict.denied = report->verdict.policies;
 		COUNT(unclassified);
-	if (enforced)
+	} else {
+#pragma unroll
+		for (int verb = GUARD_FILE_READ; verb <= GUARD_FILE_LIST; verb++)
+			if (report->verbs & (1 << verb))
+				decide_verb(object, &report->verdict, verb);
+	}
+	enforced = report->verdict.denied & object->tables->root.enforce;
+	if (enforced) {
+		error = -EACCES;
 		COUNT(denied);
-	else if (report->verdict.denied)
+	} else if (report->verdict.denied) {
 		COUNT(audited);
-	if (report->verdict.denied | report->verdict.audited)
-		send(object, report);
-	return enforced ? -EACCES : 0;
+	}
+	report->reason = unrefined(reason, zero);
+	report->error = unrefined(error, zero);
+	return (report->verdict.denied | report->verdict.audited) != 0;
 }
 
-/* A canary is denied if, and only if, the kernel classifies as user space foretold. */
-static __noinline int canary(struct object *object, struct report *report, __u32 foretold)
-{
-	if (object->reason != GUARD_REASON_POLICY || object->class_id[0] != foretold)
-		return 0;
-	report->reason = GUARD_REASON_CANARY;
-	report->error = -EACCES;
-	send(object, report);
-	return -EACCES;
-}
-
-static __noinline int judge(struct file *file, const struct guard_task *label)
+static __always_inline int judge(struct file *file, const struct guard_task *label)
 {
 	struct report report = { .hook = GUARD_HOOK_FILE_OPEN };
 	struct object object = {};
 	const struct tables *tables = current_tables();
-	__u32 flags = label ? label->flags : 0;
-	__u64 policies = label ? label->mask : 0;
+	struct dentry *dentry = file->f_path.dentry;
+	__u32 flags = 0, foretold = 0, device, zero;
+	__u64 policies = 0;
 
+	if (label) {
+		flags = label->flags;
+		foretold = label->canary_class;
+		policies = label->mask;
+	}
 	if (!tables) {
 		COUNT(unclassified);
 		return policies ? -EACCES : 0;
 	}
+	zero = opaque_zero(tables);
+	flags = unrefined(flags, zero);
+	foretold = unrefined(foretold, zero);
 	if (!(flags & GUARD_TASK_EXEMPT))
 		policies |= tables->root.host;
-	policies &= tables->root.file;
+	policies = unrefined64(policies & tables->root.file, zero);
 	if (!policies && !(flags & GUARD_TASK_CANARY))
 		return 0;
 	if (file->f_flags & FMODE_EXEC)
@@ -103,35 +125,21 @@ static __noinline int judge(struct file *file, const struct guard_task *label)
 	if (judged_above(tables, file))
 		return 0;
 
-	object.tables = tables;
-	object.dentry = file->f_path.dentry;
-	report.device = object.dentry->d_sb->s_dev;
-	object.device = find_device(tables, report.device);
-	object.mask = flags & GUARD_TASK_CANARY ? ~0ull : policies;
-	report.verbs = verbs_of(file);
+	report.device = dentry->d_sb->s_dev;
+	device = unrefined(find_device(tables, report.device), zero);
+	begin_object(&object, tables, dentry, device,
+		     flags & GUARD_TASK_CANARY ? ~0ull : policies);
+	report.verbs = unrefined(verbs_of(file), zero);
 	report.verdict.policies = policies;
-	if (object.device == &tables->root.foreign) {
-		report.flags |= GUARD_EVENT_FOREIGN;
-		/* Before 6.5 a stacked file's path hides the real inode (open_with_fake_path). */
-		if (file->f_inode->i_sb != object.dentry->d_sb)
-			object.reason = GUARD_REASON_STACKED;
-	}
-	if (!object.reason)
+	report.flags = unrefined(device ? 0 : GUARD_EVENT_FOREIGN, zero);
+	/* Before 6.5 a stacked file's path hides the real inode (open_with_fake_path). */
+	if (!device && file->f_inode->i_sb != dentry->d_sb)
+		object.reason = unrefined(GUARD_REASON_STACKED, zero);
+	else
 		classify(&object);
-	if (flags & GUARD_TASK_CANARY)
-		return canary(&object, &report, label->canary_class);
-	if (object.reason) {
-		/* Fail closed: what cannot be classified, no policy has allowed. */
-		report.verdict.denied = policies;
-	} else {
-#pragma unroll
-		for (int verb = GUARD_FILE_READ; verb <= GUARD_FILE_LIST; verb++)
-			if (report.verbs & (1 << verb))
-				decide_verb(&object, &report.verdict, verb);
-	}
-	if (!(report.verdict.denied | report.verdict.audited))
-		return 0;
-	return conclude(&object, &report);
+	if (conclude(&object, &report, flags, foretold))
+		send(&object, &report);
+	return report.error;
 }
 
 SEC("lsm/file_open")

@@ -37,14 +37,17 @@ static __always_inline __u64 name_word(struct dentry *dentry, int word)
 	return *(__u64 *)((void *)dentry + short_name_offset() + 8 * word);
 }
 
-/* A name of more than 16 bytes, rare enough to stay out of the ladder's code. */
-static __noinline __u32 step_long_name(const struct tables *tables, __u32 state,
+/* Steps over '/' and one component's name. */
+static __always_inline __u32 step_name(const struct tables *tables, __u32 state,
 				       struct dentry *dentry)
 {
-	struct block block = {};
 	const unsigned char *name = (void *)0;
 	__u32 size = dentry->d_name.len;
 
+	state = step_slash(tables, state);
+	if (size <= 16)
+		return guard_step_words(tables, state, name_word(dentry, 0), name_word(dentry, 1),
+					size);
 	if (size <= NAME_INLINE_MAX) {
 		state = guard_step_words(tables, state, name_word(dentry, 0), name_word(dentry, 1),
 					 16);
@@ -53,32 +56,7 @@ static __noinline __u32 step_long_name(const struct tables *tables, __u32 state,
 	}
 	/* By helper: 7.x types the loaded pointer, which a scalar argument refuses. */
 	bpf_probe_read_kernel(&name, sizeof(name), &dentry->d_name.name);
-	for (int i = 0; i < 4; i++) {
-		__u32 done = i * sizeof(block.bytes);
-		__u32 part;
-
-		if (done >= size)
-			break;
-		part = size - done;
-		if (part > sizeof(block.bytes))
-			part = sizeof(block.bytes);
-		if (bpf_probe_read_kernel(block.bytes, part, name + done))
-			break;
-		state = guard_step_block(tables, state, &block, part);
-	}
-	return state;
-}
-
-/* Steps over '/' and one component's name. */
-static __always_inline __u32 step_name(const struct tables *tables, __u32 state,
-				       struct dentry *dentry)
-{
-	__u32 size = dentry->d_name.len;
-
-	state = step_slash(tables, state);
-	if (size > 16)
-		return step_long_name(tables, state, dentry);
-	return guard_step_words(tables, state, name_word(dentry, 0), name_word(dentry, 1), size);
+	return guard_step_long(tables, state, (__u64)name, size);
 }
 
 /*
@@ -119,76 +97,66 @@ root_is_0:
 	return state;
 }
 
-/* One block of the deep walk: up to 16 components below ``top``, ``count`` of them. */
+/* Components that one call of walk_block steps over; divides GUARD_LIMIT_DEPTH. */
 #define BLOCK 16
 
-static __noinline __u32 walk_block(const struct tables *tables, struct dentry *bottom,
-				   __u32 state, __u32 count)
+/* Steps over the ``count`` lowest components down to ``bottom``, BLOCK at most. */
+static __noinline int walk_block(const struct tables *tables, struct dentry *bottom,
+				 struct states *states, __u32 count, __u32 zero)
 {
-	struct dentry *rung[BLOCK];
-
-	rung[0] = bottom;
-#pragma unroll
-	for (int i = 1; i < BLOCK; i++)
-		rung[i] = rung[i - 1]->d_parent;
 #pragma unroll
 	for (int i = BLOCK - 1; i >= 0; i--) {
-		if (i >= count)
+		const unsigned char *name = (void *)0;
+		struct dentry *at = bottom;
+
+		if (i >= unrefined(count, zero))
 			continue;
-		state = step_name(tables, state, rung[i]);
-		if (state & GUARD_STATE_FINAL)
-			return state;
+#pragma unroll
+		for (int up = 0; up < i; up++)
+			at = at->d_parent;
+		/* By helper: 7.x types the loaded pointer, which a scalar argument refuses. */
+		bpf_probe_read_kernel(&name, sizeof(name), &at->d_name.name);
+		guard_step_all(tables, states, (__u64)name, at->d_name.len);
 	}
-	return state;
+	return 0;
 }
 
-#define ANCHORS (GUARD_LIMIT_DEPTH / BLOCK)
-
 /*
- * The same for up to GUARD_LIMIT_DEPTH components: every sixteenth ancestor is
- * kept as an anchor, and each block between anchors is walked by itself, so
- * the cost stays linear. Returns the state, or WALK_TOO_DEEP.
+ * The same for up to GUARD_LIMIT_DEPTH components and all automata together.
+ * Made to be quick to verify and to need no stack rather than to run fast: the
+ * way up is climbed anew for every component, so the cost is quadratic, which
+ * the limit keeps below that of a few ordinary system calls.
+ * Returns whether the path was short enough.
+ *
+ * ``zero`` is 0 but not known to be by the verifier.
  */
-static __noinline __u32 walk_deep(const struct tables *tables, struct dentry *leaf,
-				  __u32 state)
+static __noinline int walk_deep(const struct tables *tables, struct dentry *leaf,
+				struct states *states, __u32 zero)
 {
-	struct dentry *anchor[ANCHORS] = {};
 	struct dentry *at = leaf;
-	__u32 depth = 0;
-	bool rooted = false;
+	__u32 depth = zero;
+	int i;
 
-#pragma unroll
-	for (int a = 0; a < ANCHORS; a++) {
-		anchor[a] = at;
-		for (int i = 0; i < BLOCK; i++) {
-			struct dentry *parent = at->d_parent;
+	for (i = 0; i <= GUARD_LIMIT_DEPTH; i++) {
+		struct dentry *parent = at->d_parent;
 
-			if (parent == at) {
-				rooted = true;
-				break;
-			}
-			at = parent;
-			depth++;
-		}
-		if (rooted)
+		if (parent == at)
 			break;
+		at = parent;
+		depth++;
 	}
-	if (!rooted && at->d_parent != at)
-		return WALK_TOO_DEEP;
-#pragma unroll
-	for (int a = ANCHORS - 1; a >= 0; a--) {
-		__u32 count;
-
-		if (!anchor[a] || depth <= a * BLOCK)
+	depth = unrefined(depth, zero);
+	if (depth > GUARD_LIMIT_DEPTH)
+		return 0;
+	for (int above = GUARD_LIMIT_DEPTH - BLOCK; above >= 0; above -= BLOCK) {
+		if (unrefined(depth, zero) <= above)
 			continue;
-		count = depth - a * BLOCK;
-		if (count > BLOCK)
-			count = BLOCK;
-		state = walk_block(tables, anchor[a], state, count);
-		if (state & GUARD_STATE_FINAL)
-			return state;
+		at = leaf;
+		for (i = 0; i < above; i++)
+			at = at->d_parent;
+		walk_block(tables, at, states, depth - above, zero);
 	}
-	return state;
+	return 1;
 }
 
 #endif

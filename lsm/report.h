@@ -41,31 +41,28 @@ static __noinline __u32 names_size(struct dentry *dentry)
  * NAME_BYTES + 1 bytes beyond it are the buffer's too.
  */
 static __always_inline __u32 write_names(struct guard_event *event, char *bytes, __u32 at,
-					 struct dentry *dentry, const __u32 limit, __u32 flag)
+					 struct dentry *dentry, const __u32 limit, __u32 flag,
+					 __u32 zero)
 {
 	for (int i = 0; i < GUARD_LIMIT_DEPTH; i++) {
 		struct dentry *parent = dentry->d_parent;
 		const unsigned char *name = (void *)0;
-		__u32 size = dentry->d_name.len;
+		__u32 size = dentry->d_name.len & NAME_BYTES;
 
-		if (parent == dentry)
-			return at;
-		if (size > NAME_BYTES)
-			size = NAME_BYTES;
-		asm volatile("" : "+r"(at));
+		at = unrefined(at, zero);
 		if (at > limit - NAME_BYTES - 1)
 			break;
+		if (parent == dentry)
+			return at;
 		bpf_probe_read_kernel(&name, sizeof(name), &dentry->d_name.name);
 		bpf_probe_read_kernel(bytes + at, size, name);
 		at += size;
-		asm volatile("" : "+r"(at));
-		if (at > limit)
-			break;
 		bytes[at] = '/';
 		at++;
 		dentry = parent;
 	}
 	event->flags |= flag;
+	at = unrefined(at, zero);
 	return at > limit ? limit : at;
 }
 
@@ -128,10 +125,11 @@ static __always_inline void compose(struct guard_event *event, const struct obje
 	struct task_struct *task = bpf_get_current_task_btf();
 	char *bytes = (char *)(event + 1);
 	struct dentry *exe = exe_dentry(task);
+	__u32 zero = opaque_zero(object->tables);
 	__u32 at;
 
 	fill(event, object, report, task, sequence);
-	at = write_names(event, bytes, 0, object->dentry, limit, GUARD_EVENT_PATH_CUT);
+	at = write_names(event, bytes, 0, object->dentry, limit, GUARD_EVENT_PATH_CUT, zero);
 	event->path_size = at;
 	if (!exe) {
 		event->flags |= GUARD_EVENT_NO_EXE;
@@ -139,7 +137,7 @@ static __always_inline void compose(struct guard_event *event, const struct obje
 	}
 	event->exe_device = exe->d_sb->s_dev;
 	event->exe_inode = exe->d_inode->i_ino;
-	event->exe_size = write_names(event, bytes, at, exe, limit, GUARD_EVENT_EXE_CUT) - at;
+	event->exe_size = write_names(event, bytes, at, exe, limit, GUARD_EVENT_EXE_CUT, zero) - at;
 }
 
 /* A reservation's size must be a constant: hence a short and a long event. */

@@ -38,14 +38,11 @@ int BPF_PROG(guard_task_alloc, struct task_struct *task, unsigned long clone_fla
 }
 
 /* Policies whose subject names the executable at ``dentry``. */
-static __noinline __u64 subject_policies(const struct tables *tables, struct dentry *dentry)
+static __always_inline __u64 subject_policies(const struct tables *tables, struct dentry *dentry)
 {
-	struct object object = {};
+	struct object object = { .subject = 1 };
 
-	object.tables = tables;
-	object.dentry = dentry;
-	object.device = find_device(tables, dentry->d_sb->s_dev);
-	object.subject = 1;
+	begin_object(&object, tables, dentry, find_device(tables, dentry->d_sb->s_dev), 0);
 	classify(&object);
 	if (object.reason) {
 		/* Policies only restrict, so the safe answer is all of them. */

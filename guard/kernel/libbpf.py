@@ -32,6 +32,7 @@ _LEVEL_DEBUG = 2
 
 # A verifier log can be megabytes; its end says what went wrong.
 LOG_LINES_KEPT = 200
+LOG_BYTES = 16 << 20
 
 _PRINT = ctypes.CFUNCTYPE(c_int, c_int, c_char_p, c_void_p)
 
@@ -68,7 +69,7 @@ class Libbpf:
 
     def _on_print(self, level: int, form: bytes, arguments: int) -> int:
         if level < _LEVEL_DEBUG:
-            buffer = ctypes.create_string_buffer(1 << 16)
+            buffer = ctypes.create_string_buffer(LOG_BYTES)
             self._libc.vsnprintf(buffer, c_size_t(len(buffer)), form, c_void_p(arguments))
             self.log.extend(buffer.value.decode(errors="replace").rstrip("\n").split("\n"))
         return 0

@@ -2,7 +2,7 @@
 """Where guard's kernel objects are pinned, and how a set of pins appears and goes.
 
 One instance of guard (a daemon, or one ``guard run``) is one directory under
-/sys/fs/bpf/guard. It is filled under a name that starts with a dot and renamed
+/sys/fs/bpf/guard. It is filled under a name that starts with HIDDEN and renamed
 into place, so that whoever sees an instance sees all of it.
 """
 
@@ -16,6 +16,9 @@ from guard.errors import HostError
 
 BPFFS = Path("/sys/fs/bpf")
 ROOT = BPFFS / "guard"
+
+# Not a dot: bpffs refuses names with one (bpf_lookup, kernel/bpf/inode.c).
+HIDDEN = "_"
 
 # include/uapi/linux/magic.h
 BPF_FS_MAGIC = 0xCAFE4A11
@@ -31,7 +34,7 @@ class Instance:
 
     @property
     def name(self) -> str:
-        return self.directory.name.removeprefix(".")
+        return self.directory.name.removeprefix(HIDDEN)
 
     def map(self, name: str) -> str:
         return str(self.directory / "maps" / name)
@@ -69,7 +72,7 @@ def begin(name: str, root: Path = ROOT) -> Instance:
             f"guard instance {name!r} is already loaded",
             remedy="see it with `guard status`, remove it with `guard unload`",
         )
-    hidden = Instance(root / f".{name}")
+    hidden = Instance(root / f"{HIDDEN}{name}")
     remove(hidden)
     for part in _SUBDIRECTORIES:
         (hidden.directory / part).mkdir(parents=True, mode=0o700)
@@ -87,7 +90,7 @@ def instances(root: Path = ROOT) -> tuple[Instance, ...]:
     """The instances that are pinned now, by name."""
     if not root.is_dir():
         return ()
-    return tuple(Instance(p) for p in sorted(root.iterdir()) if not p.name.startswith("."))
+    return tuple(Instance(p) for p in sorted(root.iterdir()) if not p.name.startswith(HIDDEN))
 
 
 def remove(instance: Instance) -> bool:
