@@ -6,8 +6,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from guard.policy.patterns import SLASH, Token
 from guard.plan.units import Glob
+from guard.policy.patterns import SLASH, Token
 
 
 @dataclass(frozen=True, slots=True)

@@ -175,8 +175,7 @@ class Domination:
                 for node in forever
                 if node not in kept
                 and any(
-                    end & 1 and self._path_fact[end >> 1] & paths
-                    for end in self._trie.ends[node]
+                    end & 1 and self._path_fact[end >> 1] & paths for end in self._trie.ends[node]
                 )
             ]
             if not more:
@@ -250,8 +249,6 @@ class Domination:
                 (excepted if end & 1 else paths).add(end >> 1)
         return tuple(
             sorted(
-                number
-                for number in paths - excepted
-                if not self._path_fact.get(number, 0) & moot
+                number for number in paths - excepted if not self._path_fact.get(number, 0) & moot
             )
         )

@@ -10,7 +10,7 @@ is refused by name, with the numbers.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from guard.plan.aliases import Start
@@ -22,17 +22,21 @@ from guard.plan.units import Ref, Unit, unanchored
 from guard.policy.patterns import Wild
 from guard.wire.layout import Limit
 
-STATES_BASE = 40_000
-"""States that any automaton may have: with some 50 columns, 8 MB before merging,
-and under a second to explore."""
+STATES_BASE = 60_000
+"""States that any automaton may have before merging. Four of these with 60 columns
+fill the largest size class, and each takes one to two seconds to explore."""
 
 STATES_PER_TOKEN = 4
 """And as many more per token written. Lists of paths stay at one state per
 token; more than a few mean that patterns multiply."""
 
-STATES_TOTAL = 1_500_000
-"""States explored over all attempts to group one set: what bounds the time to
-compile, or to refuse, at about twenty seconds."""
+HOPELESS = 64
+"""An estimate (memories times tokens) this many times the budget is not worth a try:
+it takes the place of seconds spent to find out."""
+
+STATES_TOTAL = 500_000
+"""States explored by failed attempts before no other grouping is tried: what bounds
+the time to refuse a set, at 10 to 20 seconds."""
 
 
 @dataclass(slots=True)
@@ -41,10 +45,21 @@ class _Explorer:
     classes: ByteClasses
     starts: Sequence[Start]
     spent: int = 0
+    failed: Sequence[Unit] = ()
+
+    def all(self, parts: Sequence[Sequence[Unit]]) -> list[Automaton] | None:
+        """An automaton for each part; None, and ``failed``, if one passes its budget."""
+        automata: list[Automaton] = []
+        for part in parts:
+            fits = self.attempt(part)
+            if fits is None:
+                self.failed = part
+                return None
+            automata.append(finish(*fits))
+        return automata
 
     def budget(self, units: Sequence[Unit]) -> int:
-        tokens = sum(tokens_of(unit.paths + unit.excepts, self.globs) for unit in units)
-        return STATES_BASE + STATES_PER_TOKEN * tokens
+        return STATES_BASE + STATES_PER_TOKEN * _tokens(units, self.globs)
 
     def attempt(self, units: Sequence[Unit]) -> tuple[Dfa, tuple[Ref, ...]] | None:
         """The automaton of units, None if it passes the budget."""
@@ -54,7 +69,6 @@ class _Explorer:
         except Exploded:
             self.spent += budget
             return None
-        self.spent += dfa.states
         return dfa, refs
 
 
@@ -66,25 +80,19 @@ def group(
     Raises PlanError, which names the first pattern that cannot be held.
     """
     explorer = _Explorer(globs, classes, starts)
-    whole = explorer.attempt(units)
-    if whole is not None:
-        return [finish(*whole)]
-    free = {index for index, unit in enumerate(units) if _free(unit, globs)}
-    fixed = [unit for index, unit in enumerate(units) if index not in free]
-    loose = [units[index] for index in sorted(free)]
-    dealt = _deal(loose, globs)
-    automata: list[Automaton] = []
-    for part in [fixed, *dealt]:
-        if not part:
-            continue
-        fits = explorer.attempt(part)
-        if fits is None:
-            automata.clear()
-            break
-        automata.append(finish(*fits))
-    if automata:
-        return automata
-    return _fill(fixed + [unit for part in dealt for unit in part], explorer)
+    automata = None
+    explorer.failed = units
+    loose = [unit for unit in units if _loose(unit, globs, anywhere=False)]
+    if _memories(loose, globs) * _tokens(units, globs) < HOPELESS * explorer.budget(units):
+        automata = explorer.all([units])
+    if automata is None and len(units) > 1:
+        for parts in _groupings(units, globs):
+            automata = explorer.all(parts)
+            if automata is not None or explorer.spent > STATES_TOTAL:
+                break
+    if automata is None:
+        raise _refusal(explorer.failed, explorer)
+    return automata
 
 
 def single(
@@ -92,91 +100,119 @@ def single(
 ) -> Automaton:
     """One automaton that holds all units. Raises PlanError like ``group``."""
     explorer = _Explorer(globs, classes, starts)
-    fits = explorer.attempt(units)
-    if fits is None:
-        count = _longest(units, explorer)
-        raise _refusal(units, count, explorer)
-    return finish(*fits)
+    automata = explorer.all([list(units)])
+    if automata is None:
+        raise _refusal(explorer.failed, explorer)
+    return automata[0]
 
 
-def _free(unit: Unit, globs: Globs) -> bool:
+def _groupings(units: Sequence[Unit], globs: Globs) -> Iterator[list[list[Unit]]]:
+    """Ways to spread the units, the preferred first.
+
+    First only patterns that are loose from the root on are spread, then all that
+    repeat anywhere. Whole policies together, so that a task steps few automata;
+    if that fails, equal patterns of all policies together, whose states coincide.
+    """
+    seen: list[set[int]] = []
+    for anywhere in (False, True):
+        loose = {at for at, unit in enumerate(units) if _loose(unit, globs, anywhere=anywhere)}
+        if loose in seen or not loose:
+            continue
+        seen.append(loose)
+        fixed = [unit for at, unit in enumerate(units) if at not in loose]
+        rest = [unit for at, unit in enumerate(units) if at in loose]
+        yield _deal(fixed, _by_policy(rest), globs)
+        yield _deal(fixed, _by_text(rest), globs)
+
+
+def _loose(unit: Unit, globs: Globs, *, anywhere: bool) -> bool:
     return any(
-        unanchored(glob) for pattern in unit.paths + unit.excepts for glob in globs[pattern.text]
+        unanchored(glob) and (anywhere or glob[0] == b"/")
+        for pattern in unit.paths + unit.excepts
+        for glob in globs[pattern.text]
     )
 
 
-def _deal(units: Sequence[Unit], globs: Globs) -> list[list[Unit]]:
-    """Spread units over all automata but the first, whole policies together.
-
-    What multiplies is how many different things can have been matched for
-    good: per policy, the sets of facts that its trailing '/**' can give. The
-    policy with most goes first, to the automaton with the smallest product.
-    """
-    policies: dict[int, list[Unit]] = {}
+def _by_policy(units: Sequence[Unit]) -> list[list[Unit]]:
+    lots: dict[int, list[Unit]] = {}
     for unit in units:
-        policies.setdefault(unit.ref.policy, []).append(unit)
-    weight = {bit: _memories(part, globs) for bit, part in policies.items()}
-    bins: list[list[int]] = [[] for _ in range(Limit.GROUPS - 1)]
-    product = [1] * len(bins)
-    tokens = [0] * len(bins)
-    for bit in sorted(policies, key=lambda bit: (-weight[bit], bit)):
-        at = min(range(len(bins)), key=lambda i: (product[i], tokens[i], i))
-        bins[at].append(bit)
-        product[at] *= weight[bit]
-        tokens[at] += sum(tokens_of(unit.paths, globs) for unit in policies[bit])
-    return [[unit for bit in sorted(one) for unit in policies[bit]] for one in bins if one]
+        lots.setdefault(unit.ref.policy, []).append(unit)
+    return list(lots.values())
+
+
+def _by_text(units: Sequence[Unit]) -> list[list[Unit]]:
+    lots: dict[tuple[str, ...], list[Unit]] = {}
+    for unit in units:
+        lots.setdefault(tuple(p.text for p in unit.paths + unit.excepts), []).append(unit)
+    return list(lots.values())
+
+
+def _deal(fixed: list[Unit], lots: list[list[Unit]], globs: Globs) -> list[list[Unit]]:
+    """Deal out lots of units, each to the automaton that it makes grow least.
+
+    What multiplies is how many different things can have been matched before:
+    an automaton's states are about the product of its lots' memories, times
+    its tokens.
+    """
+    parts: list[list[Unit]] = [list(fixed)] + [[] for _ in range(Limit.GROUPS - 1)]
+    product = [1] * len(parts)
+    tokens = [_tokens(part, globs) for part in parts]
+    memories = [_memories(lot, globs) for lot in lots]
+    for at in sorted(range(len(lots)), key=lambda at: (-memories[at], at)):
+        more = _tokens(lots[at], globs)
+        growth = [
+            product[to] * memories[at] * (tokens[to] + more) - product[to] * tokens[to]
+            for to in range(len(parts))
+        ]
+        to = growth.index(min(growth))
+        parts[to] += lots[at]
+        product[to] *= memories[at]
+        tokens[to] += more
+    return [part for part in parts if part]
+
+
+def _tokens(units: Sequence[Unit], globs: Globs) -> int:
+    return sum(tokens_of(unit.paths + unit.excepts, globs) for unit in units)
 
 
 def _memories(units: Sequence[Unit], globs: Globs) -> int:
-    """How many different sets of facts some units can have given for good."""
-    given = {0}
+    """How many different sets of facts some units can have given while a path is read.
+
+    A trailing '**' gives for good and a trailing '*' to the component's end. Equal
+    patterns give together.
+    """
+    gives: dict[str, int] = {}
     for unit in units:
-        if any(
-            tail and tail[-1] is Wild.GLOBSTAR
-            for pattern in unit.paths
-            for _, tail in globs[pattern.text]
-        ):
-            given |= {facts | unit.effects.decided for facts in given}
+        for pattern in unit.paths:
+            if any(tail and isinstance(tail[-1], Wild) for _, tail in globs[pattern.text]):
+                shift = 1 << unit.ref.policy
+                gives[pattern.text] = gives.get(pattern.text, 0) | unit.effects.decided | shift
+    given = {0}
+    for facts in gives.values():
+        given |= {before | facts for before in given}
+        if len(given) > STATES_BASE:
+            break
     return len(given)
 
 
-def _fill(units: Sequence[Unit], explorer: _Explorer) -> list[Automaton]:
-    """Fill one automaton after the other with as many units as it takes."""
-    automata: list[Automaton] = []
-    rest = list(units)
-    while rest:
-        count = _longest(rest, explorer)
-        fits = explorer.attempt(rest[:count]) if count else None
-        if fits is None or len(automata) == Limit.GROUPS or explorer.spent > STATES_TOTAL:
-            raise _refusal(rest, count, explorer)
-        automata.append(finish(*fits))
-        rest = rest[count:]
-    return automata
-
-
-def _longest(units: Sequence[Unit], explorer: _Explorer) -> int:
-    """How many units from the first on fit into one automaton, by bisection."""
-    low, high = 0, len(units)
-    fits: Callable[[int], bool] = lambda count: explorer.attempt(units[:count]) is not None
-    while low < high and explorer.spent <= STATES_TOTAL:
-        middle = (low + high + 1) // 2
-        if fits(middle):
-            low = middle
+def _refusal(units: Sequence[Unit], explorer: _Explorer) -> PlanError:
+    """The error for the first of the units that multiplies those before it too far."""
+    fits, states, step = 0, 0, 1
+    fails = len(units)
+    while fits + 1 < fails:
+        count = min(fits + step, fails - 1)
+        attempt = explorer.attempt(units[:count])
+        if attempt is None:
+            fails = count
+            step = max(1, (fails - fits) // 2)
         else:
-            high = middle - 1
-    return low
-
-
-def _refusal(units: Sequence[Unit], count: int, explorer: _Explorer) -> PlanError:
-    """The error for the first unit that does not fit after ``count`` that do."""
-    before = explorer.attempt(units[:count])
-    states = before[0].states if before else 0
-    unit = units[min(count, len(units) - 1)]
-    pattern = unit.paths[0]
-    budget = explorer.budget(units[: count + 1])
+            fits, states = count, attempt[0].states
+            step = min(step * 2, max(1, (fails - fits) // 2))
+    pattern = units[fits].paths[0]
+    budget = explorer.budget(units[: fits + 1])
     return PlanError(
         f"pattern {pattern.text!r} multiplies the automaton's states beyond {budget};"
-        f" the {count} patterns placed before it need {states}",
+        f" the {fits} patterns before it need {states}",
         pattern.span,
         "begin the pattern with a fixed directory, or use fewer '*' and '**' that are"
         " followed by more text; patterns with the same effect cost less than different ones",

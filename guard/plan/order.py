@@ -35,8 +35,7 @@ def components(dfa: Dfa) -> list[list[int]]:
                     stack.append(target)
                     path.append((target, _successors(dfa, target)))
                     break
-                if low[target] < low[state]:
-                    low[state] = low[target]
+                low[state] = min(low[state], low[target])
             else:
                 path.pop()
                 if path and low[state] < low[path[-1][0]]:

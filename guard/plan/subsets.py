@@ -19,6 +19,10 @@ from guard.policy.patterns import SLASH, Wild
 
 DEAD = 0
 
+WORK_PER_STATE = 100
+"""Set members looked at per state of the budget. Usual sets need ten to fifty; large
+sets with many edges are slow to explore long before their states are many."""
+
 Class = tuple[int, ...]
 """The rules that a state matches, by number, ascending."""
 
@@ -65,13 +69,12 @@ def determinise(
 
 
 class _Subsets:
-    def __init__(
-        self, trie: Trie, rules: Sequence[Rule], bytes_: ByteClasses, budget: int
-    ) -> None:
+    def __init__(self, trie: Trie, rules: Sequence[Rule], bytes_: ByteClasses, budget: int) -> None:
         self._trie = trie
         self._domination = Domination(trie, rules)
         self._bytes = bytes_
         self._budget = budget
+        self._looked_at = 0
         self._dfa = Dfa()
         self._dfa.add(())
         self._closures: dict[int, tuple[int, ...]] = {}
@@ -203,6 +206,7 @@ class _Subsets:
     def _connect(self, state: int, nodes: Iterable[int]) -> None:
         """Give a state its edges."""
         repeat, cross, targets = self._moves(nodes)
+        self._looked_at += (len(repeat) + 1) * (len(targets) + 1)
         otherwise = self._intern(repeat)
         edges: dict[int, int] = {}
         slash = targets.pop(0, ())
@@ -291,5 +295,5 @@ class _Subsets:
         return state
 
     def _check(self) -> None:
-        if self._dfa.states > self._budget:
+        if self._dfa.states > self._budget or self._looked_at > self._budget * WORK_PER_STATE:
             raise Exploded(self._budget)

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from guard.policy.patterns import SLASH, Token, Wild
 from guard.plan.units import Glob
+from guard.policy.patterns import SLASH, Token, Wild
 
 NO_CHAIN = -1
 ROOT = 0

@@ -15,9 +15,7 @@ from guard.wire.layout import FileVerb
 from tests.plan.strategies import NAMES, PATHS, mutated, near, policies
 
 
-def compare(
-    plan: Plan, path: bytes, names: list[bytes], start: StartStates | None = None
-) -> None:
+def compare(plan: Plan, path: bytes, names: list[bytes], start: StartStates | None = None) -> None:
     """One object against the tables: ``path`` in its file system, ``names`` in the host."""
     chosen = plan.policies
     every = (1 << len(chosen)) - 1

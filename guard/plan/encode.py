@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: Apache-2.0
+"""HostPlan → the bytes of one generation: struct guard_root and what follows it.
+
+Offsets come from guard.wire.layout alone. Same plan, same bytes.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from guard.plan.errors import PlanError
+from guard.plan.host import Device, HostPlan
+from guard.plan.plan import StartStates
+from guard.wire.layout import DEVICE, ROOT, ROW, Abi, Limit
+
+DATA_BITS = (18, 22, 26)
+"""Size classes: the data of a generation is 2^bits bytes. Three, because kernels want
+all maps in one slot to be of one size, and the programs come built for each."""
+
+_MULTIPLIERS = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Tables:
+    """One generation, encoded: struct guard_root, and the data behind it, unpadded.
+
+    ``bits`` is the size class. ``host`` are the policies for every task.
+    """
+
+    root: bytes
+    data: bytes
+    bits: int
+    host: int
+
+    def value(self) -> bytes:
+        """The map's value. Behind the data is room for a row, so that an offset that
+        is masked to ``bits`` can always be read as one.
+        """
+        return (self.root + self.data).ljust(ROOT.size + (1 << self.bits) + ROW.size, b"\0")
+
+
+def encode(host_plan: HostPlan, generation: int) -> Tables:
+    """The tables of a generation. Raises PlanError if they fit into no size class."""
+    plan = host_plan.plan
+    size = len(plan.data)
+    bits = next((bits for bits in DATA_BITS if size <= 1 << bits), None)
+    if bits is None:
+        raise PlanError(
+            f"the tables need {size} bytes, and at most {1 << DATA_BITS[-1]} can be loaded",
+            help="use fewer patterns, or fewer that begin with '**'",
+        )
+    multiplier, slots = hash_devices([one.device for one in host_plan.devices])
+    root = bytearray(ROOT.size)
+    masks = plan.masks
+    _put(root, "abi", Abi.VERSION)
+    _put(root, "generation", generation)
+    _put(root, "enforce", masks.enforce)
+    _put(root, "host", masks.host)
+    _put(root, "inherit", masks.inherit)
+    _put(root, "exe", masks.exe)
+    _put(root, "file", masks.file)
+    _put(root, "file_default_deny", masks.file_default_deny)
+    _put(root, "group_mask", *_padded(plan.group_mask, 0))
+    _put(root, "groups", len(plan.group_mask))
+    _put(root, "device_multiplier", multiplier)
+    _put(root, "column", *plan.column)
+    foreign = ROOT.fields["foreign"].offset
+    root[foreign : foreign + DEVICE.size] = _device(0, plan.foreign, plan.foreign)
+    by_number: dict[int, Device] = {one.device: one for one in host_plan.devices}
+    first = ROOT.fields["device"].offset
+    for slot, number in slots.items():
+        at = first + slot * DEVICE.size
+        root[at : at + DEVICE.size] = _device(number, by_number[number].start, plan.foreign)
+    return Tables(bytes(root), plan.data, bits, masks.host)
+
+
+def device_slot(device: int, multiplier: int) -> int:
+    """The first slot that the kernel looks at for a device."""
+    return ((device * multiplier & 0xFFFFFFFF) >> 16) % Limit.DEVICE_SLOTS
+
+
+def hash_devices(devices: Sequence[int]) -> tuple[int, dict[int, int]]:
+    """A multiplier, and each device's slot: within Limit.DEVICE_PROBES of its first."""
+    multiplier = 0x9E3779B1
+    for _ in range(_MULTIPLIERS):
+        slots = _place(devices, multiplier)
+        if slots is not None:
+            return multiplier, slots
+        # Any odd number will do; these are spread well and always the same.
+        multiplier = (multiplier * 0x2545F491 + 0x9E3779B2) & 0xFFFFFFFF | 1
+    raise PlanError(f"no hash places {len(devices)} devices")
+
+
+def _place(devices: Sequence[int], multiplier: int) -> dict[int, int] | None:
+    slots: dict[int, int] = {}
+    for device in devices:
+        first = device_slot(device, multiplier)
+        for probe in range(Limit.DEVICE_PROBES):
+            slot = (first + probe) % Limit.DEVICE_SLOTS
+            if slot not in slots:
+                slots[slot] = device
+                break
+        else:
+            return None
+    return slots
+
+
+def _device(number: int, start: StartStates, unused: StartStates) -> bytes:
+    record = bytearray(DEVICE.size)
+    fields = DEVICE.fields
+    struct.pack_into("<I", record, fields["device"].offset, number)
+    struct.pack_into("<I", record, fields["subject"].offset, start.subject)
+    # Automata that are not in use start, if ever, where nothing matches.
+    struct.pack_into(
+        f"<{Limit.GROUPS}I",
+        record,
+        fields["start"].offset,
+        *_padded(start.groups, unused.groups[0]),
+    )
+    return bytes(record)
+
+
+def _padded(values: Sequence[int], filler: int) -> list[int]:
+    return [*values, *[filler] * (Limit.GROUPS - len(values))]
+
+
+def _put(root: bytearray, name: str, *values: int) -> None:
+    field = ROOT.fields[name]
+    struct.pack_into(f"<{field.count}{field.code}", root, field.offset, *values)
