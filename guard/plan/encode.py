@@ -94,17 +94,25 @@ def hash_devices(devices: Sequence[int]) -> tuple[int, dict[int, int]]:
 
 
 def _place(devices: Sequence[int], multiplier: int) -> dict[int, int] | None:
+    """Slots for all devices, None if some slots are wanted by too many.
+
+    The kernel looks at all of a device's slots, empty ones or not, so one that
+    finds them taken may move another device on (Kuhn's matching).
+    """
     slots: dict[int, int] = {}
-    for device in devices:
+
+    def settle(device: int, tried: set[int]) -> bool:
         first = device_slot(device, multiplier)
         for probe in range(Limit.DEVICE_PROBES):
             slot = (first + probe) % Limit.DEVICE_SLOTS
-            if slot not in slots:
-                slots[slot] = device
-                break
-        else:
-            return None
-    return slots
+            if slot not in tried:
+                tried.add(slot)
+                if slot not in slots or settle(slots[slot], tried):
+                    slots[slot] = device
+                    return True
+        return False
+
+    return slots if all(settle(device, set()) for device in devices) else None
 
 
 def _device(number: int, start: StartStates, unused: StartStates) -> bytes:

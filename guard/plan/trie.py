@@ -90,18 +90,28 @@ class Trie:
 
 
 def closure(trie: Trie, node: int) -> tuple[int, ...]:
-    """The node and all that are reached from it without a byte."""
+    """The nodes reached from a node without a byte, itself included, less those
+    from which only such steps lead on.
+    """
     found = [node]
+    needed: list[int] = []
     for member in found:
-        branch = trie.branches.get(member)
-        if branch is None:
-            continue
+        branch = trie.branches.get(member, {})
+        wild = 0
         for token, child in branch.items():
             if isinstance(token, Wild):
+                wild += 1
                 found.append(child)
                 if token is Wild.DIRS:
                     found.append(child + 1)
-    return tuple(found)
+        if (
+            wild < len(branch)
+            or trie.chain[member] != NO_CHAIN
+            or member in trie.ends
+            or member in trie.loop
+        ):
+            needed.append(member)
+    return tuple(needed)
 
 
 def crosses(token: Token) -> bool:
