@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from guard.plan.errors import PlanError
 from guard.plan.host import Device, HostPlan
 from guard.plan.plan import StartStates
-from guard.wire.layout import DEVICE, ROOT, ROW, Abi, Limit
+from guard.wire.layout import DEVICE, DEVICES, ROOT, ROW, Abi, Limit
 
 DATA_BITS = (18, 22, 26)
 """Size classes: the data of a generation is 2^bits bytes. Three, because kernels want
@@ -24,21 +24,29 @@ _MULTIPLIERS = 4096
 
 @dataclass(frozen=True, slots=True)
 class Tables:
-    """One generation, encoded: struct guard_root, and the data behind it, unpadded.
+    """One generation, encoded: struct guard_root, the data (unpadded), struct guard_devices.
 
-    ``bits`` is the size class. ``host`` are the policies for every task.
+    ``bits`` is the smallest size class. ``host`` are the policies for every task.
     """
 
     root: bytes
     data: bytes
+    devices: bytes
     bits: int
     host: int
 
-    def value(self) -> bytes:
-        """The map's value. Behind the data is room for a row, so that an offset that
-        is masked to ``bits`` can always be read as one.
+    def value(self, bits: int) -> bytes:
+        """The map's value in size class ``bits``: struct tables of lsm/maps.h.
+
+        Behind the data is room for a row, so that an offset that is masked to
+        ``bits`` can always be read as one.
         """
-        return (self.root + self.data).ljust(ROOT.size + (1 << self.bits) + ROW.size, b"\0")
+        return self.root + self.data.ljust((1 << bits) + ROW.size, b"\0") + self.devices
+
+
+def value_size(bits: int) -> int:
+    """Bytes of a map's value in size class ``bits``."""
+    return ROOT.size + (1 << bits) + ROW.size + DEVICES.size
 
 
 def encode(host_plan: HostPlan, generation: int) -> Tables:
@@ -66,14 +74,15 @@ def encode(host_plan: HostPlan, generation: int) -> Tables:
     _put(root, "groups", len(plan.group_mask))
     _put(root, "device_multiplier", multiplier)
     _put(root, "column", *plan.column)
-    foreign = ROOT.fields["foreign"].offset
-    root[foreign : foreign + DEVICE.size] = _device(0, plan.foreign, plan.foreign)
+    devices = bytearray(DEVICES.size)
+    foreign = DEVICES.fields["foreign"].offset
+    devices[foreign : foreign + DEVICE.size] = _device(0, plan.foreign, plan.foreign)
     by_number: dict[int, Device] = {one.device: one for one in host_plan.devices}
-    first = ROOT.fields["device"].offset
+    first = DEVICES.fields["slot"].offset
     for slot, number in slots.items():
         at = first + slot * DEVICE.size
-        root[at : at + DEVICE.size] = _device(number, by_number[number].start, plan.foreign)
-    return Tables(bytes(root), plan.data, bits, masks.host)
+        devices[at : at + DEVICE.size] = _device(number, by_number[number].start, plan.foreign)
+    return Tables(bytes(root), plan.data, bytes(devices), bits, masks.host)
 
 
 def device_slot(device: int, multiplier: int) -> int:
