@@ -11,8 +11,8 @@ struct states {
 };
 
 /* Defined once in automaton.bpf.c; global, so that each is verified once. */
-__u32 guard_step_words(const struct tables *tables, __u32 state, __u64 low, __u64 high,
-		       __u32 size);
+__u32 guard_step_word(const struct tables *tables, __u32 state, __u64 word, __u32 size);
+__u32 guard_step_full(const struct tables *tables, __u32 state, __u64 word);
 int guard_step_all(const struct tables *tables, struct states *states, __u64 name, __u32 size);
 __u32 guard_step_long(const struct tables *tables, __u32 state, __u64 name, __u32 size);
 
@@ -23,7 +23,7 @@ __u32 guard_step_long(const struct tables *tables, __u32 state, __u64 name, __u3
  */
 static __always_inline __u32 opaque_zero(const struct tables *tables)
 {
-	return tables->root.foreign.device;
+	return tables->root.zero;
 }
 
 /*
@@ -59,11 +59,6 @@ static __always_inline __u32 cell(const struct tables *tables, __u32 state, __u3
 static __always_inline __u32 step_slash(const struct tables *tables, __u32 state)
 {
 	return cell(tables, state, GUARD_COLUMN_SLASH * sizeof(__u32));
-}
-
-static __always_inline __u32 step_byte(const struct tables *tables, __u32 state, __u8 byte)
-{
-	return cell(tables, state, tables->root.column[byte]);
 }
 
 #endif

@@ -37,16 +37,20 @@ struct object {
 	__u32 class_id[GUARD_LIMIT_GROUPS];
 };
 
-static __always_inline __u32 rename_sequence(void)
+/* The lock as something that can be read without a helper, or NULL before 6.2. */
+static __always_inline const struct seqcount *rename_seqcount(void)
+{
+	if (!guard_has_rdonly_cast)
+		return (void *)0;
+	return bpf_rdonly_cast(&rename_lock, bpf_core_type_id_kernel(struct seqcount));
+}
+
+static __always_inline __u32 rename_sequence(const struct seqcount *lock)
 {
 	__u32 sequence = 1;
 
-	if (guard_has_rdonly_cast) {
-		struct seqcount *lock = bpf_rdonly_cast(
-			&rename_lock, bpf_core_type_id_kernel(struct seqcount));
-
-		return *(volatile unsigned int *)&lock->sequence;
-	}
+	if (guard_has_rdonly_cast)
+		return *(volatile const unsigned int *)&lock->sequence;
 	bpf_probe_read_kernel(&sequence, sizeof(sequence), &rename_lock);
 	return sequence;
 }
@@ -64,20 +68,20 @@ static __always_inline __u32 find_device(const struct tables *tables, __u32 devi
 	for (int i = 0; i < GUARD_LIMIT_DEVICE_PROBES; i++) {
 		__u32 at = (slot + i) & (GUARD_LIMIT_DEVICE_SLOTS - 1);
 
-		if (tables->root.device[at].device == device)
+		if (tables->devices.slot[at].device == device)
 			return at + 1;
 	}
 	return 0;
 }
 
-/* The device at an index from find_device: foreign and the slots are adjacent in the root. */
+/* The device at an index from find_device: foreign and the slots are adjacent. */
 static __always_inline const struct guard_device *device_at(const struct tables *tables,
 							    __u32 index)
 {
 	index = unrefined(index, opaque_zero(tables));
 	if (index > GUARD_LIMIT_DEVICE_SLOTS)
 		index = 0;
-	return &tables->root.foreign + index;
+	return &tables->devices.foreign + index;
 }
 
 /*
@@ -108,38 +112,8 @@ static __always_inline void take_class(struct object *object, __u32 state, int i
 	object->class_id[into] = cell(object->tables, state, GUARD_COLUMN_CLASS * sizeof(__u32));
 }
 
-/* Walks one automaton from ``start``; returns whether the path was short enough. */
-static __always_inline bool walk(struct object *object, __u32 start, int into)
-{
-	__u32 state = start;
-
-	if (!(start & GUARD_STATE_FINAL)) {
-		state = walk_short(object->tables, object->dentry, start);
-		if (state == WALK_TOO_DEEP)
-			return false;
-	}
-	take_class(object, state, into);
-	return true;
-}
-
-/* One pass over the automata that are needed, valid if no rename fell into it. */
-static __always_inline bool pass_short(struct object *object)
-{
-	const struct guard_device *device = object->device;
-
-	if (object->subject)
-		return walk(object, device->subject, 0);
-	for (int group = 0; group < GUARD_LIMIT_GROUPS; group++) {
-		object->row[group] = opaque_zero(object->tables);
-		if (object->mask & object->tables->root.group_mask[group])
-			if (!walk(object, device->start[group], group))
-				return false;
-	}
-	return true;
-}
-
-/* The same for paths of any depth, over all automata whether needed or not. */
-static __always_inline bool pass_deep(struct object *object)
+/* One pass over all automata, needed or not, valid if no rename fell into it. */
+static __always_inline bool pass(struct object *object)
 {
 	const struct guard_device *device = object->device;
 	struct states states;
@@ -153,16 +127,17 @@ static __always_inline bool pass_deep(struct object *object)
 	return true;
 }
 
-/* bpf_loop's callback: a whole pass with the walk for any depth. Returns 1 to end. */
+/* bpf_loop's callback: one pass. Returns 1 when it counts. */
 static long pass_again(__u32 index, struct object *object)
 {
-	__u32 before = rename_sequence();
+	const struct seqcount *lock = rename_seqcount();
+	__u32 before = rename_sequence(lock);
 	bool walked;
 
 	if (before & 1)
 		return 0;
-	walked = pass_deep(object);
-	if (rename_sequence() != before)
+	walked = pass(object);
+	if (rename_sequence(lock) != before)
 		return 0;
 	object->reason = unrefined(walked ? GUARD_REASON_POLICY : GUARD_REASON_TOO_DEEP,
 				   opaque_zero(object->tables));
@@ -170,28 +145,24 @@ static long pass_again(__u32 index, struct object *object)
 }
 
 /*
- * Classifies object->dentry. Afterwards reason is GUARD_REASON_POLICY and the
- * rows are filled in, or reason says why the object could not be classified.
+ * Classifies object->dentry, in full and from the start. Afterwards reason is
+ * GUARD_REASON_POLICY and the rows are filled in, or reason says why the object
+ * could not be classified.
  */
-static __noinline int classify(struct object *object)
+static __always_inline void classify(struct object *object)
 {
-	__u32 before = rename_sequence();
-
-	if (!(before & 1) && pass_short(object) && rename_sequence() == before)
-		return 0;
 	object->reason = unrefined(GUARD_REASON_RENAME_RACE, opaque_zero(object->tables));
 	bpf_loop(RENAME_ATTEMPTS, pass_again, object, 0);
-	return 0;
 }
 
-/* The masks of ``verb`` in one of the object's rows. */
-static __always_inline const struct guard_verb_row *verb_row(const struct object *object,
-							     int group, __u32 verb)
+/* The masks of ``verb`` in the row at ``row`` - 1, as object->row has it. */
+static __always_inline const struct guard_verb_row *verb_row(const struct tables *tables,
+							     __u32 row, __u32 verb)
 {
-	__u32 offset = object->row[group] - 1 + verb * sizeof(struct guard_verb_row);
+	__u32 offset = row - 1 + verb * sizeof(struct guard_verb_row);
 
 	asm volatile("" : "+r"(offset));
-	return (const void *)(object->tables->data + (offset & (GUARD_DATA_MASK & ~7u)));
+	return (const void *)(tables->data + (offset & (GUARD_DATA_MASK & ~7u)));
 }
 
 #endif

@@ -22,7 +22,7 @@ static __noinline int decide_verb(const struct object *object, struct verdict *v
 #pragma unroll
 	for (int group = 0; group < GUARD_LIMIT_GROUPS; group++) {
 		if (object->row[group]) {
-			const struct guard_verb_row *row = verb_row(object, group, verb);
+			const struct guard_verb_row *row = verb_row(object->tables, object->row[group], verb);
 
 			allow |= row->allow;
 			deny |= row->deny;

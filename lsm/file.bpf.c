@@ -21,15 +21,15 @@
  * A foreign stack, which a user namespace can mount over anything, does not
  * get that: there the real path is judged.
  */
-static __always_inline bool judged_above(const struct tables *tables, struct file *file)
+static __noinline int judged_above(const struct tables *tables, struct file *file)
 {
 	struct backing_file *backing = (void *)file;
 	struct super_block *sb = (void *)0;
 	struct dentry *user = (void *)0;
 	__u32 device = 0;
 
-	if (!(file->f_mode & FMODE_BACKING) || !bpf_core_field_exists(backing->user_path))
-		return false;
+	if (!bpf_core_field_exists(backing->user_path))
+		return 0;
 	bpf_probe_read_kernel(&user, sizeof(user),
 			      (void *)file + bpf_core_field_offset(backing->user_path) +
 				      bpf_core_field_offset(struct path, dentry));
@@ -94,46 +94,105 @@ static __noinline int conclude(const struct object *object, struct report *repor
 	return (report->verdict.denied | report->verdict.audited) != 0;
 }
 
-static __always_inline int judge(struct file *file, const struct guard_task *label)
+/* What the gate knows of one open before it looks at the path. */
+struct opening {
+	const struct tables *tables;
+	struct file *file;
+	struct dentry *dentry;
+	__u64 policies;
+	__u32 device;	/* index for device_at */
+	__u32 verbs;
+};
+
+/*
+ * The quick way to an unremarkable allow, with everything in registers: read,
+ * write, both or list, a path of ordinary depth, no rename in between, nothing
+ * to record. Returns false for all else, which judge then decides from the
+ * start; so it may be too strict (for both verbs it wants one automaton to
+ * allow both), but never too kind.
+ */
+static __always_inline bool plainly_allowed(const struct opening *opening)
 {
-	struct report report = { .hook = GUARD_HOOK_FILE_OPEN };
-	struct object object = {};
-	const struct tables *tables = current_tables();
-	struct dentry *dentry = file->f_path.dentry;
-	__u32 flags = 0, foretold = 0, device, zero;
-	__u64 policies = 0;
+	const struct tables *tables = opening->tables;
+	const struct guard_device *device = device_at(tables, opening->device);
+	__u64 allow = 0, deny = 0, audit = 0, zero = opaque_zero(tables);
+	const struct seqcount *lock;
+	__u32 before, verb;
 
-	if (label) {
-		flags = label->flags;
-		foretold = label->canary_class;
-		policies = label->mask;
-	}
-	if (!tables) {
-		COUNT(unclassified);
-		return policies ? -EACCES : 0;
-	}
-	zero = opaque_zero(tables);
-	flags = unrefined(flags, zero);
-	foretold = unrefined(foretold, zero);
-	if (!(flags & GUARD_TASK_EXEMPT))
-		policies |= tables->root.host;
-	policies = unrefined64(policies & tables->root.file, zero);
-	if (!policies && !(flags & GUARD_TASK_CANARY))
-		return 0;
-	if (file->f_flags & FMODE_EXEC)
-		return 0;
-	if (judged_above(tables, file))
-		return 0;
+	if (opening->verbs == 1 << GUARD_FILE_READ)
+		verb = GUARD_FILE_READ;
+	else if (opening->verbs == 1 << GUARD_FILE_WRITE)
+		verb = GUARD_FILE_WRITE;
+	else if (opening->verbs == 1 << GUARD_FILE_LIST)
+		verb = GUARD_FILE_LIST;
+	else if (opening->verbs == (1 << GUARD_FILE_READ | 1 << GUARD_FILE_WRITE))
+		verb = GUARD_FILE_READ;
+	else
+		return false;
+	verb = unrefined(verb, zero);
+	lock = rename_seqcount();
+	/* Odd while a rename is under way: made even, it cannot be equal afterwards. */
+	before = rename_sequence(lock) & ~1u;
+#pragma unroll
+	for (int group = 0; group < GUARD_LIMIT_GROUPS; group++) {
+		const struct guard_verb_row *masks;
+		__u32 state;
 
+		if (group >= tables->root.groups)
+			break;
+		if (!(opening->policies & tables->root.group_mask[group]))
+			continue;
+		state = device->start[group];
+		if (!(state & GUARD_STATE_FINAL)) {
+			state = walk_short(tables, opening->dentry, state);
+			if (state == WALK_TOO_DEEP)
+				return false;
+		}
+		masks = verb_row(tables, cell(tables, state, GUARD_COLUMN_ROW * sizeof(__u32)) + 1,
+				 verb);
+		allow |= masks->allow;
+		deny |= masks->deny;
+		audit |= masks->audit;
+		if (opening->verbs == (1 << GUARD_FILE_READ | 1 << GUARD_FILE_WRITE)) {
+			masks += GUARD_FILE_WRITE - GUARD_FILE_READ;
+			allow &= masks->allow;
+			deny |= masks->deny;
+			audit |= masks->audit;
+		}
+		allow = unrefined64(allow, zero);
+		deny = unrefined64(deny, zero);
+		audit = unrefined64(audit, zero);
+	}
+	if (rename_sequence(lock) != before)
+		return false;
+	deny |= tables->root.file_default_deny & ~allow;
+	return !(opening->policies & (deny | audit));
+}
+
+/* The whole way: any depth, any verdict, a record. Returns what the hook returns. */
+static __noinline int judge(const struct opening *opening, __u32 flags, __u32 foretold)
+{
+	const struct tables *tables = opening->tables;
+	struct dentry *dentry = opening->dentry;
+	__u64 zero = opaque_zero(tables);
+	struct report report;
+	struct object object;
+
+	begin_object(&object, tables, dentry, opening->device,
+		     flags & GUARD_TASK_CANARY ? ~0ull : opening->policies);
+	object.subject = 0;
+	report.verdict.policies = unrefined64(opening->policies, zero);
+	report.verdict.denied = zero;
+	report.verdict.by_rule = zero;
+	report.verdict.audited = zero;
+	report.hook = GUARD_HOOK_FILE_OPEN;
+	report.verbs = unrefined(opening->verbs, zero);
+	report.reason = zero;
+	report.error = zero;
 	report.device = dentry->d_sb->s_dev;
-	device = unrefined(find_device(tables, report.device), zero);
-	begin_object(&object, tables, dentry, device,
-		     flags & GUARD_TASK_CANARY ? ~0ull : policies);
-	report.verbs = unrefined(verbs_of(file), zero);
-	report.verdict.policies = policies;
-	report.flags = unrefined(device ? 0 : GUARD_EVENT_FOREIGN, zero);
+	report.flags = unrefined(opening->device ? 0 : GUARD_EVENT_FOREIGN, zero);
 	/* Before 6.5 a stacked file's path hides the real inode (open_with_fake_path). */
-	if (!device && file->f_inode->i_sb != dentry->d_sb)
+	if (!opening->device && opening->file->f_inode->i_sb != dentry->d_sb)
 		object.reason = unrefined(GUARD_REASON_STACKED, zero);
 	else
 		classify(&object);
@@ -145,15 +204,46 @@ static __always_inline int judge(struct file *file, const struct guard_task *lab
 SEC("lsm/file_open")
 int BPF_PROG(guard_file_open, struct file *file, int ret)
 {
+	struct opening opening;
 	struct guard_task *label;
-	int error;
+	__u32 flags = 0, foretold = 0;
+	__u64 policies = 0, zero;
+	const struct tables *tables;
 
 	if (ret)
 		return ret;
 	label = bpf_task_storage_get(&guard_labels, bpf_get_current_task_btf(), 0, 0);
 	if (!guard_host && (!label || !(label->mask | label->flags)))
 		return 0;
-	error = judge(file, label);
+	if (label) {
+		policies = label->mask;
+		flags = label->flags;
+		foretold = label->canary_class;
+	}
+	tables = current_tables();
+	if (!tables) {
+		COUNT(unclassified);
+		return policies ? -EACCES : 0;
+	}
+	zero = opaque_zero(tables);
+	flags = unrefined(flags, zero);
+	if (!(flags & GUARD_TASK_EXEMPT))
+		policies |= tables->root.host;
+	policies = unrefined64(policies & tables->root.file, zero);
+	if (!policies && !(flags & GUARD_TASK_CANARY))
+		return 0;
+	if (file->f_flags & FMODE_EXEC)
+		return 0;
+	if (file->f_mode & FMODE_BACKING && judged_above(tables, file))
+		return 0;
+	opening.tables = tables;
+	opening.file = file;
+	opening.dentry = file->f_path.dentry;
+	opening.policies = policies;
+	opening.device = unrefined(find_device(tables, opening.dentry->d_sb->s_dev), zero);
+	opening.verbs = unrefined(verbs_of(file), zero);
+	if (!(flags & GUARD_TASK_CANARY) && opening.device && plainly_allowed(&opening))
+		return 0;
 	/* The verifier of 6.12 wants to see that this is 0 or a small negative number. */
-	return error ? -EACCES : 0;
+	return judge(&opening, flags, unrefined(foretold, zero)) ? -EACCES : 0;
 }

@@ -17,6 +17,10 @@
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_tracing.h>
 
+#ifndef offsetof
+#define offsetof(type, member) __builtin_offsetof(type, member)
+#endif
+
 #define KERNEL_TYPE __attribute__((preserve_access_index))
 
 typedef _Bool bool;

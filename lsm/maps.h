@@ -17,9 +17,11 @@
 #define GUARD_DATA_MASK ((1u << GUARD_TABLE_BITS) - 1)
 
 struct tables {
+	/* Small and first: what lies within 32 KiB of a pointer needs no addition. */
 	struct guard_root root;
 	/* The slack lets any masked offset be read as a whole row. */
 	__u8 data[(1u << GUARD_TABLE_BITS) + sizeof(struct guard_row)];
+	struct guard_devices devices;
 };
 
 struct generation_map {

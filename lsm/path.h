@@ -45,14 +45,17 @@ static __always_inline __u32 step_name(const struct tables *tables, __u32 state,
 	__u32 size = dentry->d_name.len;
 
 	state = step_slash(tables, state);
-	if (size <= 16)
-		return guard_step_words(tables, state, name_word(dentry, 0), name_word(dentry, 1),
-					size);
+	if (size <= 8)
+		return guard_step_word(tables, state, name_word(dentry, 0), size);
 	if (size <= NAME_INLINE_MAX) {
-		state = guard_step_words(tables, state, name_word(dentry, 0), name_word(dentry, 1),
-					 16);
-		return guard_step_words(tables, state, name_word(dentry, 2), name_word(dentry, 3),
-					size - 16);
+		state = guard_step_full(tables, state, name_word(dentry, 0));
+		if (size <= 16)
+			return guard_step_word(tables, state, name_word(dentry, 1), size - 8);
+		state = guard_step_full(tables, state, name_word(dentry, 1));
+		if (size <= 24)
+			return guard_step_word(tables, state, name_word(dentry, 2), size - 16);
+		state = guard_step_full(tables, state, name_word(dentry, 2));
+		return guard_step_word(tables, state, name_word(dentry, 3), size - 24);
 	}
 	/* By helper: 7.x types the loaded pointer, which a scalar argument refuses. */
 	bpf_probe_read_kernel(&name, sizeof(name), &dentry->d_name.name);
@@ -92,7 +95,9 @@ static __noinline __u32 walk_short(const struct tables *tables, struct dentry *l
 	DOWN(24, 23) DOWN(23, 22) DOWN(22, 21) DOWN(21, 20) DOWN(20, 19) DOWN(19, 18)
 	DOWN(18, 17) DOWN(17, 16) DOWN(16, 15) DOWN(15, 14) DOWN(14, 13) DOWN(13, 12)
 	DOWN(12, 11) DOWN(11, 10) DOWN(10, 9) DOWN(9, 8) DOWN(8, 7) DOWN(7, 6) DOWN(6, 5)
-	DOWN(5, 4) DOWN(4, 3) DOWN(3, 2) DOWN(2, 1) DOWN(1, 0)
+	DOWN(5, 4) DOWN(4, 3) DOWN(3, 2) DOWN(2, 1)
+root_is_1:
+	return step_name(tables, state, d0);
 root_is_0:
 	return state;
 }

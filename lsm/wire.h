@@ -100,7 +100,11 @@ struct guard_device {
 	__u32 reserved[2];
 };
 
-/* One generation: a whole policy set. Never written after it was switched in. */
+/*
+ * One generation: a whole policy set, never written after it was switched in.
+ * In the map's value this is followed by the data and by struct guard_devices
+ * (struct tables, lsm/maps.h).
+ */
 struct guard_root {
 	__u32 abi;
 	__u32 generation;
@@ -113,9 +117,14 @@ struct guard_root {
 	__u64 group_mask[GUARD_LIMIT_GROUPS]; /* policies with rules in this automaton */
 	__u32 groups;		/* automata in use: 1 .. GUARD_LIMIT_GROUPS */
 	__u32 device_multiplier; /* slot = (device * multiplier >> 16) % slots, as u32 */
-	struct guard_device foreign; /* for devices not in the table */
-	struct guard_device device[GUARD_LIMIT_DEVICE_SLOTS];
+	__u64 zero;		/* always 0, which the verifier does not know */
 	__u16 column[256];	/* byte -> offset of its column in a state's row, bytes */
+};
+
+/* The devices of one generation: a hash table, and what all others are. */
+struct guard_devices {
+	struct guard_device foreign;
+	struct guard_device slot[GUARD_LIMIT_DEVICE_SLOTS];
 };
 
 /* A task's label, in task storage. */

@@ -21,6 +21,7 @@ ANCHOR(struct, guard_verb_row);
 ANCHOR(struct, guard_row);
 ANCHOR(struct, guard_device);
 ANCHOR(struct, guard_root);
+ANCHOR(struct, guard_devices);
 ANCHOR(struct, guard_task);
 ANCHOR(struct, guard_counters);
 ANCHOR(struct, guard_event);

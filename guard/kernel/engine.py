@@ -20,7 +20,7 @@ from guard.kernel.features import Features
 from guard.kernel.labels import Labels
 from guard.kernel.libbpf import Libbpf, LibbpfError
 from guard.kernel.pins import Instance
-from guard.kernel.tables import Encoded
+from guard.plan.encode import Tables
 from guard.wire.check import mismatches
 from guard.wire.layout import COUNTERS, Hook
 
@@ -87,23 +87,23 @@ class Engine:
         values = zip(*_COUNTERS.iter_unpack(raw or b""), strict=True)
         return Counters(*(sum(column) for column in values))
 
-    def switch(self, encoded: Encoded) -> None:
+    def switch(self, generation: Tables) -> None:
         """Put another generation in force atomically.
 
         Raises HostError, and changes nothing, when it does not fit the size
         class that the programs were loaded for.
         """
-        if len(encoded.data) > 1 << self.bits:
+        if len(generation.data) > 1 << self.bits:
             raise HostError(
-                f"the new tables take {len(encoded.data)} bytes and the loaded programs "
+                f"the new tables take {len(generation.data)} bytes and the loaded programs "
                 f"were made for {1 << self.bits}",
                 remedy="unload and run guard again with the new policies",
             )
-        fd = tables.create(self.libbpf, encoded, self.bits)
+        fd = tables.create(self.libbpf, generation, self.bits)
         try:
-            hosts = (self.host, encoded.host)
+            hosts = (self.host, generation.host)
             tables.switch(self.libbpf, self.maps["current"], self.maps["gate"], fd, hosts)
-            self.host = encoded.host
+            self.host = generation.host
         finally:
             os.close(fd)
 
@@ -139,7 +139,7 @@ def object_path(bits: int) -> Path:
     return path
 
 
-def load(libbpf: Libbpf, features: Features, name: str, encoded: Encoded, bits: int,
+def load(libbpf: Libbpf, features: Features, name: str, generation: Tables, bits: int,
          ring_bytes: int = RING_BYTES) -> Engine:
     """Load, fill, attach and pin a new instance. Any failure leaves nothing behind.
 
@@ -156,7 +156,7 @@ def load(libbpf: Libbpf, features: Features, name: str, encoded: Encoded, bits: 
     with ExitStack() as undo:
         hidden = pins.begin(name)
         undo.callback(pins.remove, hidden)
-        tables_fd = tables.create(libbpf, encoded, bits)
+        tables_fd = tables.create(libbpf, generation, bits)
         undo.callback(os.close, tables_fd)
         with _loaded(libbpf, features, path, tables_fd, ring_bytes) as handle:
             maps = {}
@@ -164,12 +164,12 @@ def load(libbpf: Libbpf, features: Features, name: str, encoded: Encoded, bits: 
                 fd = libbpf.map_fd(libbpf.object_map(handle, map_name))
                 libbpf.pin(fd, hidden.map(pin))
                 maps[pin] = fd
-            tables.switch(libbpf, maps["current"], maps["gate"], tables_fd, (0, encoded.host))
+            tables.switch(libbpf, maps["current"], maps["gate"], tables_fd, (0, generation.host))
             _attach(libbpf, handle, hidden)
             instance = pins.publish(hidden)
             undo.pop_all().push(lambda *_: pins.remove(instance))
             undo.callback(os.close, tables_fd)
-        engine = _open(libbpf, instance, bits, encoded.host)
+        engine = _open(libbpf, instance, bits, generation.host)
         undo.pop_all()
         os.close(tables_fd)
         return engine

@@ -30,6 +30,7 @@ STRUCTS = {
     "guard_row": "ROW",
     "guard_device": "DEVICE",
     "guard_root": "ROOT",
+    "guard_devices": "DEVICES",
     "guard_task": "TASK",
     "guard_counters": "COUNTERS",
     "guard_event": "EVENT",

@@ -113,7 +113,7 @@ DEVICE = Struct(
 )
 ROOT = Struct(
     "guard_root",
-    33408,
+    616,
     {
         "abi": Field(0, 4, 1, "I"),
         "generation": Field(4, 4, 1, "I"),
@@ -126,9 +126,16 @@ ROOT = Struct(
         "group_mask": Field(56, 32, 4, "Q"),
         "groups": Field(88, 4, 1, "I"),
         "device_multiplier": Field(92, 4, 1, "I"),
-        "foreign": Field(96, 32, 1, "guard_device"),
-        "device": Field(128, 32768, 1024, "guard_device"),
-        "column": Field(32896, 512, 256, "H"),
+        "zero": Field(96, 8, 1, "Q"),
+        "column": Field(104, 512, 256, "H"),
+    },
+)
+DEVICES = Struct(
+    "guard_devices",
+    32800,
+    {
+        "foreign": Field(0, 32, 1, "guard_device"),
+        "slot": Field(32, 32768, 1024, "guard_device"),
     },
 )
 TASK = Struct(
@@ -191,4 +198,4 @@ EVENT = Struct(
     },
 )
 
-STRUCTS = (VERB_ROW, ROW, DEVICE, ROOT, TASK, COUNTERS, EVENT)
+STRUCTS = (VERB_ROW, ROW, DEVICE, ROOT, DEVICES, TASK, COUNTERS, EVENT)
