@@ -9,13 +9,13 @@ import struct
 import pytest
 
 from guard.plan.aliases import Alias
-from guard.plan.encode import DATA_BITS, device_slot, encode, hash_devices
+from guard.plan.encode import DATA_BITS, device_slot, encode, hash_devices, value_size
 from guard.plan.errors import PlanError
 from guard.plan.host import HostPlan, build_host_plan, device_names
 from guard.plan.index import PlanIndex, index_plan
 from guard.plan.mounts import Mount, parse_mountinfo
 from guard.plan.plan import subjects, verdict
-from guard.wire.layout import DEVICE, ROOT, ROW, Column, Limit, State
+from guard.wire.layout import DEVICE, DEVICES, ROOT, ROW, Column, Limit, State
 from tests.plan.make import ALLOW, DENY, READ, WRITE, policy, rule
 
 TEXT = rb"""22 1 254:1 / / rw,relatime shared:1 - ext4 /dev/vda1 rw
@@ -155,8 +155,10 @@ def test_the_encoded_root_says_what_the_plan_says() -> None:
     tables = encode(plan, 7)
     assert len(tables.root) == ROOT.size
     assert tables.bits == DATA_BITS[0]
-    assert len(tables.value()) == ROOT.size + (1 << tables.bits) + ROW.size
-    assert tables.value().startswith(tables.root + plan.plan.data)
+    value = tables.value(tables.bits)
+    assert len(value) == value_size(tables.bits)
+    assert value.startswith(tables.root + plan.plan.data)
+    assert value.endswith(b"\0" * ROW.size + tables.devices)
     assert field(tables.root, "generation") == (7,)
     assert field(tables.root, "groups") == (1,)
     assert field(tables.root, "file_default_deny") == (1,)
@@ -168,16 +170,16 @@ def test_the_encoded_root_says_what_the_plan_says() -> None:
     for device in plan.devices:
         slot = device_slot(device.device, multiplier)
         for probe in range(Limit.DEVICE_PROBES):
-            at = ROOT.fields["device"].offset
+            at = DEVICES.fields["slot"].offset
             at += (slot + probe) % Limit.DEVICE_SLOTS * DEVICE.size
-            number, subject, *starts = struct.unpack_from("<6I", tables.root, at)
+            number, subject, *starts = struct.unpack_from("<6I", tables.devices, at)
             if number == device.device:
                 assert subject == device.start.subject
                 assert starts[0] == device.start.groups[0]
                 break
         else:
             pytest.fail(f"device {device.device} not found")
-    foreign = struct.unpack_from("<6I", tables.root, ROOT.fields["foreign"].offset)
+    foreign = struct.unpack_from("<6I", tables.devices, DEVICES.fields["foreign"].offset)
     assert foreign[1] == foreign[2] == plan.plan.foreign.groups[0]
     assert foreign[1] & State.FINAL
     assert encode(plan, 7) == tables
