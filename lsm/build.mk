@@ -5,7 +5,7 @@ CLANG ?= clang
 TABLE_BITS := 18 22 26
 OBJECTS := $(TABLE_BITS:%=guard/objects/guard-%.bpf.o)
 # The uapi headers' asm/ directory on Debian's multiarch layout.
-BPF_INCLUDE := -I/usr/include/$(shell $(CC) -print-multiarch 2>/dev/null || dpkg-architecture -qDEB_HOST_MULTIARCH)
+BPF_INCLUDE = -I/usr/include/$(shell $(CC) -print-multiarch 2>/dev/null || dpkg-architecture -qDEB_HOST_MULTIARCH 2>/dev/null)
 BPF_CFLAGS := -target bpf -mcpu=v3 -g -O2 -Wall -Wextra -Werror \
 	-Wno-unused-parameter -Wno-sign-compare -Wno-unused-label \
 	-D__TARGET_ARCH_x86 $(BPF_INCLUDE)

@@ -76,7 +76,12 @@ int BPF_PROG(guard_exec_check, struct linux_binprm *bprm, int ret)
 	if (ret)
 		return ret;
 	tables = current_tables();
-	if (!tables || !tables->root.exe)
+	if (!tables)
+		return 0;
+	label = bpf_task_storage_get(&guard_labels, bpf_get_current_task_btf(), 0, 0);
+	if (label)
+		label->check_generation = tables->root.generation;
+	if (!tables->root.exe)
 		return 0;
 	policies = subject_policies(tables, bprm->file->f_path.dentry);
 	if (!policies)

@@ -133,8 +133,8 @@ struct guard_task {
 	__u64 pending;		/* what the exec under way adds when it commits */
 	__u32 flags;		/* enum guard_task_flag */
 	__u32 canary_class;
-	__u32 exec_generation;	/* generation that labelled the last exec; 0: none */
-	__u32 reserved;
+	__u32 exec_generation;	/* generation that the last exec committed under; 0: none */
+	__u32 check_generation;	/* generation that the last exec was checked under */
 };
 
 /* One CPU's counters. attempts - dropped = events in the ring. */

@@ -6,6 +6,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from typing import TextIO
 
 from guard.analysis.passes import analyse
 from guard.cli.exits import Exit
@@ -53,7 +54,7 @@ def run(arguments: argparse.Namespace) -> int:
 
         print(as_json(loaded))
     else:
-        _print_text(loaded)
+        print_findings(loaded, sys.stdout)
     if inputs.problems:
         return Exit.UNABLE
     counted = {Severity.ERROR}
@@ -63,17 +64,18 @@ def run(arguments: argparse.Namespace) -> int:
     return Exit.FINDINGS if failed else Exit.CLEAN
 
 
-def _print_text(loaded: Loaded) -> None:
-    renderer = Renderer(loaded.texts, _style())
+def print_findings(loaded: Loaded, stream: TextIO) -> None:
+    """All findings for people, and the line that sums them up."""
+    renderer = Renderer(loaded.texts, _style(stream))
     for found in loaded.diagnostics:
-        print(renderer.render(found))
-    print(summary(loaded))
+        print(renderer.render(found), file=stream)
+    print(summary(loaded), file=stream)
 
 
-def _style() -> Style:
+def _style(stream: TextIO) -> Style:
     """Colour on a terminal that can show it, unless NO_COLOR says otherwise."""
     plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
-    return PLAIN if plain or not sys.stdout.isatty() else COLOUR
+    return PLAIN if plain or not stream.isatty() else COLOUR
 
 
 def summary(loaded: Loaded) -> str:

@@ -34,7 +34,7 @@ class CommandModule(Protocol):
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Declare the command's arguments; may set the parser's description and epilog."""
 
-    def run(self, arguments: argparse.Namespace) -> int:
+    def run(self, arguments: argparse.Namespace, /) -> int:
         """Do the job; the result is the exit code."""
 
 
@@ -82,7 +82,13 @@ def _dispatch(words: list[str]) -> int:
         )
         module = cast(CommandModule, importlib.import_module(command.module))
         module.add_arguments(parser)
-        return module.run(parser.parse_args(words[1:]))
+        own, command_line = words[1:], None
+        if getattr(module, "TAKES_COMMAND", False) and "--" in own:
+            at = own.index("--")
+            own, command_line = own[:at], own[at + 1 :]
+        arguments = parser.parse_args(own)
+        arguments.command = command_line
+        return module.run(arguments)
     if not words or words[0] in ("-h", "--help", "help"):
         print(_overview(), file=sys.stdout if words else sys.stderr)
         return Exit.CLEAN if words else Exit.USAGE

@@ -18,9 +18,9 @@ from guard.errors import HostError
 from guard.kernel import pins, tables
 from guard.kernel.features import Features
 from guard.kernel.labels import Labels
-from guard.kernel.libbpf import Libbpf, LibbpfError
+from guard.kernel.libbpf import MAP_TYPE_ARRAY, Libbpf, LibbpfError
 from guard.kernel.pins import Instance
-from guard.plan.encode import Tables
+from guard.plan.encode import DATA_BITS, Tables, value_size
 from guard.wire.check import mismatches
 from guard.wire.layout import COUNTERS, Hook
 
@@ -49,19 +49,6 @@ MAPS = {
 RING_BYTES = 8 << 20
 
 _ZERO = struct.pack("=I", 0)
-_COUNTERS = struct.Struct(COUNTERS.format())
-
-
-@dataclass(frozen=True, slots=True)
-class Counters:
-    """struct guard_counters, summed over CPUs."""
-
-    attempts: int
-    dropped: int
-    denied: int
-    audited: int
-    unclassified: int
-    label_failed: int
 
 
 @dataclass
@@ -73,19 +60,17 @@ class Engine:
     bits: int
     maps: dict[str, int]
     host: int
+    ring_bytes: int = RING_BYTES
 
     @property
     def labels(self) -> Labels:
         return Labels(self.libbpf, self.maps["labels"])
 
-    def counters(self) -> Counters:
-        """The counters now, of all CPUs together."""
-        cpus = self.libbpf.possible_cpus()
-        raw = self.libbpf.map_lookup(
-            self.maps["counters"], _ZERO, COUNTERS.size * cpus, "counters"
-        )
-        values = zip(*_COUNTERS.iter_unpack(raw or b""), strict=True)
-        return Counters(*(sum(column) for column in values))
+    def counters(self) -> list[bytes]:
+        """struct guard_counters of each CPU, now."""
+        size = COUNTERS.size * self.libbpf.possible_cpus()
+        raw = self.libbpf.map_lookup(self.maps["counters"], _ZERO, size, "counters") or b""
+        return [raw[at : at + COUNTERS.size] for at in range(0, len(raw), COUNTERS.size)]
 
     def switch(self, generation: Tables) -> None:
         """Put another generation in force atomically.
@@ -139,8 +124,14 @@ def object_path(bits: int) -> Path:
     return path
 
 
-def load(libbpf: Libbpf, features: Features, name: str, generation: Tables, bits: int,
-         ring_bytes: int = RING_BYTES) -> Engine:
+def load(
+    libbpf: Libbpf,
+    features: Features,
+    name: str,
+    generation: Tables,
+    bits: int,
+    ring_bytes: int = RING_BYTES,
+) -> Engine:
     """Load, fill, attach and pin a new instance. Any failure leaves nothing behind.
 
     The tables are in force before the first hook is attached. Raises HostError
@@ -175,6 +166,20 @@ def load(libbpf: Libbpf, features: Features, name: str, generation: Tables, bits
         return engine
 
 
+def trial(libbpf: Libbpf, features: Features) -> None:
+    """Load every program of the smallest object and let it go again, attaching nothing.
+
+    Raises LibbpfError or HostError as ``load`` would.
+    """
+    bits = DATA_BITS[0]
+    fd = libbpf.map_create(MAP_TYPE_ARRAY, "guard_trial", len(_ZERO), value_size(bits), 1)
+    try:
+        with _loaded(libbpf, features, object_path(bits), fd, RING_BYTES):
+            pass
+    finally:
+        os.close(fd)
+
+
 @contextmanager
 def _loaded(
     libbpf: Libbpf, features: Features, path: Path, tables_fd: int, ring_bytes: int
@@ -204,6 +209,11 @@ def _attach(libbpf: Libbpf, handle: int, into: Instance) -> None:
             libbpf.pin(libbpf.link_fd(link), into.link(program_name))
         finally:
             libbpf.link_destroy(link)
+
+
+def adopt(libbpf: Libbpf, instance: Instance, bits: int, host: int) -> Engine:
+    """Open what another process pinned; it stays in force throughout. Raises LibbpfError."""
+    return _open(libbpf, instance, bits, host)
 
 
 def _open(libbpf: Libbpf, instance: Instance, bits: int, host: int) -> Engine:

@@ -22,10 +22,16 @@ class Label:
     flags: int = 0
     canary_class: int = 0
     exec_generation: int = 0
+    check_generation: int = 0
 
     def pack(self) -> bytes:
         return _TASK.pack(
-            self.mask, self.pending, self.flags, self.canary_class, self.exec_generation, 0
+            self.mask,
+            self.pending,
+            self.flags,
+            self.canary_class,
+            self.exec_generation,
+            self.check_generation,
         )
 
 
@@ -52,4 +58,4 @@ class Labels:
             value = self._libbpf.map_lookup(self._fd, key, TASK.size, f"label of {pid}")
         finally:
             os.close(pidfd)
-        return None if value is None else Label(*_TASK.unpack(value)[:5])
+        return None if value is None else Label(*_TASK.unpack(value))

@@ -117,9 +117,7 @@ class Libbpf:
 
     def object_program(self, handle: int, name: str) -> int:
         """The program called ``name``. Raises LibbpfError."""
-        function = self._function(
-            "bpf_object__find_program_by_name", c_void_p, c_void_p, c_char_p
-        )
+        function = self._function("bpf_object__find_program_by_name", c_void_p, c_void_p, c_char_p)
         return self._pointer(f"program {name}", function(handle, name.encode()))
 
     def object_map(self, handle: int, name: str) -> int:
@@ -159,7 +157,9 @@ class Libbpf:
 
     def program_fd(self, program: int) -> int:
         """The loaded program's descriptor; belongs to the object."""
-        return self._check("program fd", self._function("bpf_program__fd", c_int, c_void_p)(program))
+        return self._check(
+            "program fd", self._function("bpf_program__fd", c_int, c_void_p)(program)
+        )
 
     def program_attach(self, program: int, name: str) -> int:
         """Attach as the program's section says; returns the link. Raises LibbpfError."""
@@ -199,9 +199,7 @@ class Libbpf:
 
     def map_update(self, fd: int, key: bytes, value: bytes, what: str) -> None:
         """Set one element. Raises LibbpfError naming ``what``."""
-        function = self._function(
-            "bpf_map_update_elem", c_int, c_int, c_char_p, c_char_p, c_uint64
-        )
+        function = self._function("bpf_map_update_elem", c_int, c_int, c_char_p, c_char_p, c_uint64)
         self._check(what, function(fd, key, value, 0))
 
     def map_lookup(self, fd: int, key: bytes, size: int, what: str) -> bytes | None:
@@ -242,5 +240,3 @@ class Libbpf:
         found = frozenset(n for n in names if find(btf, n.encode(), BTF_KIND_FUNC) > 0)
         self._function("btf__free", None, c_void_p)(btf)
         return found
-
-

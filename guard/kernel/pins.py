@@ -93,6 +93,13 @@ def instances(root: Path = ROOT) -> tuple[Instance, ...]:
     return tuple(Instance(p) for p in sorted(root.iterdir()) if not p.name.startswith(HIDDEN))
 
 
+def unfinished(root: Path = ROOT) -> tuple[Instance, ...]:
+    """What is left of instances whose guard was killed before they were published."""
+    if not root.is_dir():
+        return ()
+    return tuple(Instance(p) for p in sorted(root.iterdir()) if p.name.startswith(HIDDEN))
+
+
 def remove(instance: Instance) -> bool:
     """Unlink all pins of an instance, its links first; what held by them ends.
 

@@ -12,6 +12,7 @@ from guard.plan.encode import Tables, value_size
 _ZERO = struct.pack("=I", 0)
 _U64 = struct.Struct("=Q")
 
+
 def create(libbpf: Libbpf, tables: Tables, bits: int) -> int:
     """A frozen map that holds the generation. Returns its descriptor."""
     fd = libbpf.map_create(MAP_TYPE_ARRAY, "guard_tables", len(_ZERO), value_size(bits), 1)
@@ -24,7 +25,9 @@ def create(libbpf: Libbpf, tables: Tables, bits: int) -> int:
     return fd
 
 
-def switch(libbpf: Libbpf, current_fd: int, gate_fd: int, tables_fd: int, hosts: tuple[int, int]) -> None:
+def switch(
+    libbpf: Libbpf, current_fd: int, gate_fd: int, tables_fd: int, hosts: tuple[int, int]
+) -> None:
     """Put the generation in ``tables_fd`` in force, by one write to the outer map's slot.
 
     The kernel keeps the old one until no program can be reading it. ``hosts``

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from guard.wire.btf import Btf, BtfError, btf_section
-from guard.wire.layout import Abi, STRUCTS
+from guard.wire.layout import STRUCTS, Abi
 
 
 def mismatches(elf: bytes) -> list[str]:

@@ -74,7 +74,9 @@ def layout_source(btf: Btf) -> str:
         _refuse_holes(name, size, members)
         lines = [f'{constant} = Struct(\n    "{name}",\n    {size},\n    {{\n']
         for m in members:
-            lines.append(f'        "{m.name}": Field({m.offset}, {m.size}, {m.count}, "{m.code}"),\n')
+            lines.append(
+                f'        "{m.name}": Field({m.offset}, {m.size}, {m.count}, "{m.code}"),\n'
+            )
         lines.append("    },\n)\n")
         parts.append("".join(lines))
     named = ", ".join(STRUCTS.values())

@@ -147,7 +147,7 @@ TASK = Struct(
         "flags": Field(16, 4, 1, "I"),
         "canary_class": Field(20, 4, 1, "I"),
         "exec_generation": Field(24, 4, 1, "I"),
-        "reserved": Field(28, 4, 1, "I"),
+        "check_generation": Field(28, 4, 1, "I"),
     },
 )
 COUNTERS = Struct(

@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`guard run`: enforce policies in the foreground, for the host or for one command."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from guard.audit.sink_file import FileSink, StdoutSink
+from guard.audit.sinks import Sink
+from guard.cli.check import print_findings
+from guard.cli.exits import Exit
+from guard.cli.inputs import read_inputs
+from guard.daemon import loop, session
+from guard.daemon.session import PlanRefused, Session
+from guard.errors import GuardError
+from guard.kernel import pins
+from guard.policy.load import Loaded, load
+from guard.policy.model import Policy, Subject
+
+TAKES_COMMAND = True
+"""What follows ``--`` is a command of its own."""
+
+HOST_INSTANCE = "host"
+
+EPILOG = """examples:
+  guard run policies/                      enforce until interrupted, then take it off
+  guard run --persist policies/            leave it enforced; `guard unload` takes it off
+  guard run nginx.yaml -- ./start-nginx    the policies hold for this command's processes only
+
+Audit records go to standard output, one JSON object a line, or to --log FILE.
+With a command its own exit status is passed on."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.usage = "guard run [--persist] [--log FILE] [--name NAME] FILE... [-- COMMAND...]"
+    parser.epilog = EPILOG
+    parser.add_argument("files", nargs="+", metavar="FILE", help="policies, or directories of them")
+    parser.add_argument(
+        "--persist", action="store_true", help="stay enforced after guard ends, until guard unload"
+    )
+    parser.add_argument("--log", metavar="FILE", help="append audit records to FILE")
+    parser.add_argument("--name", help="the instance's name in guard status (host, or run-PID)")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Do the job; the result is the exit code."""
+    command: list[str] | None = arguments.command
+    if command == []:
+        print("guard run: no command after --", file=sys.stderr)
+        return Exit.USAGE
+    if command and arguments.persist:
+        print("guard run: --persist is for the host, not for a command", file=sys.stderr)
+        return Exit.USAGE
+    loaded = _load(arguments.files)
+    if loaded is None:
+        return Exit.UNABLE
+    if not loaded.usable:
+        print_findings(loaded, sys.stderr)
+        print("guard: nothing was loaded", file=sys.stderr)
+        return Exit.FINDINGS
+    policies = list(loaded.policies)
+    if command:
+        policies = [_for_tree(policy) for policy in policies]
+    name = arguments.name or (f"run-{os.getpid()}" if command else HOST_INSTANCE)
+    sink: Sink = FileSink(Path(arguments.log)) if arguments.log else StdoutSink()
+    try:
+        begun = session.start(policies, name, bool(command), {"log": sink}, exempt=not command)
+    except PlanRefused as error:
+        _refuse(error)
+        return Exit.FINDINGS
+    if command:
+        return _run_command(begun, command)
+    return _run_host(begun, arguments.persist)
+
+
+def _load(files: Sequence[str]) -> Loaded | None:
+    inputs = read_inputs(files)
+    for problem in inputs.problems:
+        print(f"guard: {problem}", file=sys.stderr)
+    return None if inputs.problems else load(inputs.files)
+
+
+def _for_tree(policy: Policy) -> Policy:
+    """The policy for one command's tree, whatever subject it names for the host."""
+    subject = Subject(exe=(), host=False, inherit=True, span=policy.subject.span)
+    return dataclasses.replace(policy, subject=subject)
+
+
+def _refuse(error: PlanRefused) -> None:
+    where = f"{error.cause.span}: " if error.cause.span else ""
+    print(f"guard: {where}{error}", file=sys.stderr)
+    if error.remedy:
+        print(f"  remedy: {error.remedy}", file=sys.stderr)
+    print("guard: nothing was loaded", file=sys.stderr)
+
+
+def _run_host(begun: Session, persist: bool) -> int:
+    problems = [one for one in begun.canaries() if one.problem is not None]
+    if problems:
+        _end(begun, "canary failed", keep=False)
+        listed = "; ".join(f"{one.hook.name.lower()}: {one.problem}" for one in problems)
+        raise GuardError(
+            f"the kernel took the programs but does not enforce them ({listed})",
+            remedy="see `guard doctor`; nothing was left loaded",
+        )
+    count = len(begun.policies)
+    print(
+        f"guard: enforcing {count} {'policy' if count == 1 else 'policies'}; "
+        f"every hook's canary was caught",
+        file=sys.stderr,
+    )
+    number = loop.serve(begun, None, _complain)
+    _end(begun, signal.Signals(number).name, keep=persist)
+    return Exit.CLEAN
+
+
+def _run_command(begun: Session, command: list[str]) -> int:
+    go_out, go_in = os.pipe()
+    sys.stdout.flush()
+    pid = os.fork()
+    if pid == 0:
+        _become(command, go_out, go_in)
+    os.close(go_out)
+    try:
+        begun.label(pid)
+        os.write(go_in, b"!")
+    finally:
+        os.close(go_in)
+    while number := loop.serve(begun, pid, _complain):
+        # An interrupt from the terminal reaches the command by itself.
+        if number != signal.SIGINT:
+            os.kill(pid, number)
+    _, status = os.waitpid(pid, 0)
+    _end(begun, "command ended", keep=False)
+    code = os.waitstatus_to_exitcode(status)
+    return code if code >= 0 else 128 - code
+
+
+def _become(command: list[str], go_out: int, go_in: int) -> None:
+    """In the child: wait for the label, then be the command. Never returns."""
+    os.close(go_in)
+    if os.read(go_out, 1) != b"!":
+        os._exit(Exit.UNABLE)
+    try:
+        os.execvp(command[0], command)  # noqa: S606 - the user's own command
+    except FileNotFoundError:
+        code = 127  # what a shell gives: POSIX, Exit Status for Commands
+    except OSError:
+        code = 126
+    os.write(2, f"guard: cannot execute {command[0]!a}\n".encode())
+    os._exit(code)
+
+
+def _end(begun: Session, because: str, keep: bool) -> None:
+    if not keep:
+        pins.remove(begun.engine.instance)
+    begun.finish(because, enforcing=keep)
+
+
+def _complain(error: GuardError) -> None:
+    print(f"guard: the mount table changed: {error}; the old tables stay", file=sys.stderr)

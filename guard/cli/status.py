@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`guard status`: what is loaded, and whether it really denies, found out just now."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from typing import Any
+
+from guard.audit.decode import Counters
+from guard.audit.decode import counters as decode_counters
+from guard.cli.exits import Exit
+from guard.daemon import canary
+from guard.daemon.session import process_start, require_root
+from guard.errors import HostError
+from guard.kernel import about, engine, features, pins
+from guard.kernel.engine import PROGRAMS
+from guard.kernel.libbpf import Libbpf
+from guard.kernel.pins import Instance
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.epilog = (
+        "Sends a canary through every hook: a process that must be denied, and twins that\n"
+        'must not. "enforcing" is said only when all of them were treated so.\n\n'
+        "exit code: 0 all is well or nothing is loaded, 1 an instance is degraded, 3 cannot tell"
+    )
+    parser.add_argument("--json", action="store_true", help="for a program")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Do the job; the result is the exit code."""
+    require_root()
+    libbpf = Libbpf()
+    kernel = features.probe(libbpf, os.uname().release)
+    found = [_instance(libbpf, instance) for instance in pins.instances()]
+    if arguments.json:
+        print(json.dumps({"kernel": _kernel(kernel), "instances": found}, indent=2))
+    else:
+        print(_text(kernel, found))
+    return Exit.FINDINGS if any(one["state"] == "degraded" for one in found) else Exit.CLEAN
+
+
+def _kernel(kernel: features.Features) -> dict[str, Any]:
+    return {
+        "release": kernel.release,
+        "btf": kernel.btf,
+        "lsm_list": kernel.lsm_list,
+        "rename_lock": kernel.rename_lock,
+        "rdonly_cast": kernel.rdonly_cast,
+    }
+
+
+def _instance(libbpf: Libbpf, instance: Instance) -> dict[str, Any]:
+    shown: dict[str, Any] = {"name": instance.name, "pins": str(instance.directory)}
+    try:
+        told = about.read(libbpf, instance)
+        opened = engine.adopt(libbpf, instance, told["bits"], told["host"])
+    except (HostError, KeyError, OSError) as error:
+        return shown | {"state": "degraded", "problem": f"cannot be read: {error}"}
+    try:
+        pinned = set(instance.links())
+        canaries = canary.run(opened.labels, told["canary_class"], told["generation"])
+        hooks = [
+            {
+                "hook": one.hook.name.lower(),
+                "program": PROGRAMS[one.hook],
+                "pinned": PROGRAMS[one.hook] in pinned,
+                "canary": "caught" if one.problem is None else one.problem,
+            }
+            for one in canaries
+        ]
+        sums = [
+            sum(column) for column in zip(*map(decode_counters, opened.counters()), strict=True)
+        ]
+    finally:
+        opened.close()
+    modes = {policy["mode"] for policy in told["policies"]}
+    well = all(hook["pinned"] and hook["canary"] == "caught" for hook in hooks)
+    attended = process_start(told["pid"]) == told["pid_started"]
+    return shown | {
+        "state": ("enforcing" if "enforce" in modes else "auditing") if well else "degraded",
+        "scope": "one command's processes" if told["tree"] else "host",
+        "daemon": told["pid"] if attended else None,
+        "guard": told["guard"],
+        "generation": told["generation"],
+        "policies": told["policies"],
+        "hooks": hooks,
+        "counters": dict(zip(Counters._fields, sums, strict=True)),
+    }
+
+
+def _text(kernel: features.Features, found: list[dict[str, Any]]) -> str:
+    lines = [f"kernel {kernel.release}; LSMs: {', '.join(kernel.lsm_list or ('unknown',))}"]
+    if not found:
+        lines.append("nothing is loaded")
+    for one in found:
+        lines.append("")
+        lines.append(f"{one['name']}: {one['state']}")
+        if "problem" in one:
+            lines.append(f"  {one['problem']}")
+            continue
+        daemon = f"pid {one['daemon']}" if one["daemon"] else "none; the kernel enforces by itself"
+        lines.append(f"  scope       {one['scope']}")
+        lines.append(f"  daemon      {daemon}")
+        lines.append(f"  generation  {one['generation']}, made by guard {one['guard']}")
+        for policy in one["policies"]:
+            lines.append(
+                f"  policy      {policy['name']} ({policy['mode']}, {policy['rules']} file rules), "
+                f"{policy['source']}"
+            )
+        for hook in one["hooks"]:
+            lines.append(f"  hook        {hook['hook']}: canary {hook['canary']}")
+        counts = one["counters"]
+        lines.append(
+            f"  counters    {counts['denied']} denied, {counts['audited']} audited, "
+            f"{counts['unclassified']} unclassified, {counts['dropped']} records dropped"
+        )
+        lines.append(f"  pins        {one['pins']}")
+    return "\n".join(lines)

@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`guard unload`: take what guard loaded off the kernel, whoever loaded it."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from guard.cli.exits import Exit
+from guard.daemon.session import require_root
+from guard.errors import HostError
+from guard.kernel import pins
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.epilog = (
+        "examples:\n  guard unload            everything\n  guard unload run-4711   one instance"
+    )
+    parser.add_argument("names", nargs="*", metavar="NAME", help="instances, as guard status names")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Do the job; the result is the exit code."""
+    require_root()
+    there = {one.name: one for one in pins.instances()}
+    unknown = [name for name in arguments.names if name not in there]
+    if unknown:
+        raise HostError(
+            f"no guard instance {unknown[0]!r} is loaded",
+            remedy=f"loaded now: {', '.join(there) or 'nothing'}",
+        )
+    for name in arguments.names or list(there):
+        pins.remove(there[name])
+        print(f"unloaded {name}")
+    # What a guard that was killed while loading may have left; it enforces nothing.
+    for hidden in pins.unfinished():
+        pins.remove(hidden)
+    if not there:
+        print("nothing was loaded", file=sys.stderr)
+    return Exit.CLEAN

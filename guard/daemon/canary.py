@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Live canaries: processes that are really denied, and labels that are really given.
+
+A hook is believed only when it has just acted. The canary of the file gate
+carries the class that user space's copy of the tables foretells for one file,
+and the kernel denies it only if its own walk comes to the same class: so it
+proves the attachment, the label, the tables and the errno together. Its twins,
+the same open without a label and with another class foretold, must succeed.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from guard.kernel.labels import Label, Labels
+from guard.wire.layout import Hook, TaskFlag
+
+# Exists on every host, on a file system of its own that every host mounts.
+CANARY_PATH = "/dev/null"
+
+# Does nothing but read a line: an exec that can be looked at before it ends.
+_EXEC = ("/bin/sh", "-c", "read line")
+
+# No class has this id: ids count from 0 and there are far fewer.
+_NO_CLASS = 0xFFFFFFFF
+
+# A policy bit that an exec must take away again.
+_STALE = 1 << 63
+
+
+@dataclass(frozen=True, slots=True)
+class Canary:
+    """What became of one hook's canary: ``problem`` is None when all was as it should be."""
+
+    hook: Hook
+    problem: str | None
+
+
+def run(labels: Labels, canary_class: int, generation: int) -> tuple[Canary, ...]:
+    """Send canaries through every hook. Makes a few short-lived processes and records."""
+    return (
+        Canary(Hook.FILE_OPEN, _file_open(labels, canary_class)),
+        Canary(Hook.TASK_ALLOC, _task_alloc(labels, canary_class)),
+        *_exec(labels, generation),
+    )
+
+
+def _file_open(labels: Labels, canary_class: int) -> str | None:
+    if not _opens(labels, None):
+        return f"{CANARY_PATH} cannot be opened without a label"
+    if not _opens(labels, Label(0, flags=TaskFlag.CANARY, canary_class=_NO_CLASS)):
+        return "an open was denied that should not have been"
+    if _opens(labels, Label(0, flags=TaskFlag.CANARY, canary_class=canary_class)):
+        return "an open was not denied that should have been"
+    return None
+
+
+def _task_alloc(labels: Labels, canary_class: int) -> str | None:
+    label = Label(0, flags=TaskFlag.CANARY, canary_class=canary_class)
+    if _opens(labels, label, fork_first=True):
+        return "a labelled process's child has no label"
+    return None
+
+
+def _exec(labels: Labels, generation: int) -> tuple[Canary, ...]:
+    """The three exec hooks each leave something in the label of a process that executes."""
+    stdin, feed = os.pipe()
+    go_out, go_in = os.pipe()
+    gone_out, gone_in = os.pipe()  # closed by exec
+    pid = os.fork()
+    if pid == 0:
+        _in_child(lambda: _execute(stdin, go_out, (feed, go_in, gone_out)))
+    for fd in (stdin, go_out, gone_in):
+        os.close(fd)
+    try:
+        # Nothing is denied to it: no class is the canary's.
+        before = Label(0, _STALE, TaskFlag.CANARY, _NO_CLASS)
+        labels.set(pid, before)
+        os.write(go_in, b"!")
+        os.read(gone_out, 1)
+        after = labels.get(pid)
+    finally:
+        for fd in (feed, go_in, gone_out):
+            os.close(fd)
+        os.waitpid(pid, 0)
+    found = after or Label(0)
+    return (
+        _exec_canary(Hook.BPRM_CREDS_FOR_EXEC, not found.mask & _STALE and not found.pending),
+        _exec_canary(Hook.BPRM_CHECK_SECURITY, found.check_generation == generation),
+        _exec_canary(Hook.BPRM_COMMITTED_CREDS, found.exec_generation == generation),
+    )
+
+
+def _exec_canary(hook: Hook, acted: bool) -> Canary:
+    return Canary(hook, None if acted else "an exec left no trace of it")
+
+
+def _execute(stdin: int, go: int, close: tuple[int, ...]) -> int:
+    for fd in close:
+        os.close(fd)
+    os.dup2(stdin, 0)
+    os.read(go, 1)
+    os.execv(_EXEC[0], _EXEC)  # noqa: S606 - the exec is what is tested
+
+
+def _opens(labels: Labels, label: Label | None, fork_first: bool = False) -> bool:
+    """Whether a process with this label, or its child, can open the canary's file."""
+    out, into = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        _in_child(lambda: _try_open(out, into, fork_first))
+    os.close(out)
+    try:
+        if label is not None:
+            labels.set(pid, label)
+        os.write(into, b"!")
+    finally:
+        os.close(into)
+        _, status = os.waitpid(pid, 0)
+    return os.waitstatus_to_exitcode(status) == 0
+
+
+def _try_open(out: int, into: int, fork_first: bool) -> int:
+    os.close(into)
+    os.read(out, 1)
+    if fork_first:
+        pid = os.fork()
+        if pid:
+            return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    try:
+        os.close(os.open(CANARY_PATH, os.O_RDONLY))
+    except PermissionError:
+        return 1
+    return 0
+
+
+def _in_child(work: Callable[[], int]) -> None:
+    """Run in a fresh child, which never returns into its parent's code."""
+    status = 70
+    try:
+        status = work()
+    finally:
+        os._exit(status)

@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A generation's plan index in the form that the audit stream asks for it."""
+
+from __future__ import annotations
+
+from guard.audit.decode import Event
+from guard.audit.record import Resolution
+from guard.plan.index import Cause, PlanIndex
+from guard.wire.layout import Reason
+
+
+class GenerationIndex:
+    """Implements guard.audit.record.Index for one generation."""
+
+    def __init__(self, plan: PlanIndex) -> None:
+        self._plan = plan
+
+    def resolve(self, event: Event) -> Resolution:
+        """The first policy with the event's verdict, and its rule. Raises LookupError."""
+        if event.reason == Reason.CANARY:
+            return Resolution(None, None, None, None, None, None, ())
+        denied = event.enforced if event.error else event.denied
+        if denied:
+            causes = self._plan.explain(denied, event.by_rule, event.class_id, event.verbs)
+        else:
+            causes = self._plan.explain_audited(event.audited, event.class_id, event.verbs)
+        return _resolution(causes)
+
+    def host_path(self, device: int, path: bytes) -> bytes | None:
+        """Where the host mounts a path of the file system on ``device``; None: nowhere."""
+        return self._plan.host_path(device, path)
+
+
+def _resolution(causes: list[Cause]) -> Resolution:
+    if not causes:
+        raise LookupError("an event without a policy")
+    policy, rule = causes[0].policy, causes[0].rule
+    others = tuple(cause.policy.name for cause in causes[1:])
+    if rule is None:
+        return Resolution(policy.name, policy.mode, None, policy.file, policy.line, None, others)
+    return Resolution(policy.name, policy.mode, rule.id, rule.file, rule.line, rule.why, others)

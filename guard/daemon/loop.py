@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The wait: for records, mount changes, a child's end and signals. Decides nothing else."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import time
+from collections.abc import Callable
+
+from guard.daemon.session import MOUNTINFO, Session
+from guard.errors import GuardError
+
+# How often the kernel's counters are compared with what arrived.
+SETTLE_SECONDS = 1.0
+
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def serve(session: Session, child: int | None, complain: Callable[[GuardError], None]) -> int:
+    """Move records until a stop signal comes or ``child`` ends.
+
+    Returns the signal's number, or 0 when the child has ended; it is not waited
+    for here. A change of the mount table is followed by a new generation; where
+    that fails, ``complain`` is told and the old one stays in force.
+    """
+    wake, signalled = os.pipe()
+    os.set_blocking(signalled, False)
+    os.set_blocking(wake, False)
+    previous = {number: signal.signal(number, lambda *_: None) for number in STOP_SIGNALS}
+    signal.set_wakeup_fd(signalled, warn_on_full_buffer=False)
+    pidfd = os.pidfd_open(child) if child is not None else -1
+    try:
+        with open(MOUNTINFO, "rb") as mounts:
+            poll = select.poll()
+            poll.register(wake, select.POLLIN)
+            poll.register(session.ring.fileno(), select.POLLIN)
+            # The mount table's own notice of a change (proc(5)).
+            poll.register(mounts.fileno(), select.POLLPRI)
+            if pidfd >= 0:
+                poll.register(pidfd, select.POLLIN)
+            due = time.monotonic() + SETTLE_SECONDS
+            while True:
+                ready = dict(poll.poll(max(0, int((due - time.monotonic()) * 1000))))
+                while session.collector.collect():
+                    pass
+                if time.monotonic() >= due:
+                    session.settle()
+                    due = time.monotonic() + SETTLE_SECONDS
+                if mounts.fileno() in ready:
+                    _follow(session, complain)
+                if wake in ready:
+                    number = os.read(wake, 1)[0]
+                    if number in STOP_SIGNALS:
+                        return number
+                if pidfd >= 0 and pidfd in ready:
+                    return 0
+    finally:
+        signal.set_wakeup_fd(-1)
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+        for fd in (wake, signalled, pidfd):
+            if fd >= 0:
+                os.close(fd)
+
+
+def _follow(session: Session, complain: Callable[[GuardError], None]) -> None:
+    try:
+        session.refresh()
+    except GuardError as error:
+        complain(error)

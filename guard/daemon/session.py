@@ -1,0 +1,252 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One instance of guard, composed: the only caller of the whole order.
+
+policies → host plan → tables → kernel; ring → records → sinks. Everything
+below is given its parts here and finds nothing by itself.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from guard.audit.clock import Clock
+from guard.audit.collect import Collector
+from guard.audit.decode import Counters
+from guard.audit.decode import counters as decode_counters
+from guard.audit.lifecycle import Lifecycle
+from guard.audit.origin import read_origin
+from guard.audit.record import Recorder
+from guard.audit.render_json import JsonRenderer
+from guard.audit.ring import RingReader, map_ring
+from guard.audit.sequence import Sequences
+from guard.audit.sinks import FanOut, Sink
+from guard.daemon import canary
+from guard.daemon.index import GenerationIndex
+from guard.errors import GuardError, HostError
+from guard.kernel import about, engine, features, pins
+from guard.kernel.engine import Engine
+from guard.kernel.labels import Label
+from guard.kernel.libbpf import Libbpf, LibbpfError
+from guard.plan.encode import encode
+from guard.plan.errors import PlanError
+from guard.plan.host import HostPlan, build_host_plan
+from guard.plan.index import index_plan
+from guard.plan.mounts import parse_mountinfo
+from guard.plan.plan import state_class, walk
+from guard.policy.model import Policy
+from guard.version import VERSION
+from guard.wire.layout import TaskFlag
+
+MOUNTINFO = Path("/proc/self/mountinfo")
+
+
+class PlanRefused(GuardError):
+    """The policies cannot be compiled for this host; ``cause`` says which pattern and why."""
+
+    def __init__(self, cause: PlanError) -> None:
+        self.cause = cause
+        super().__init__(str(cause), remedy=getattr(cause, "help", None))
+
+
+@dataclass
+class Session:
+    """A loaded instance and its audit stream. ``tree``: the policies hold for one tree only."""
+
+    engine: Engine
+    policies: tuple[Policy, ...]
+    tree: bool
+    collector: Collector
+    lifecycle: Lifecycle
+    ring: RingReader
+    sinks: FanOut
+    indexes: dict[int, GenerationIndex]
+    generation: int
+    canary_class: int
+    started: float = field(default_factory=time.time)
+
+    def label(self, pid: int) -> None:
+        """Put a process under all policies, as the root of the tree they hold for."""
+        self.engine.labels.set(pid, Label((1 << len(self.policies)) - 1))
+
+    def canaries(self) -> tuple[canary.Canary, ...]:
+        """Send live canaries through every hook."""
+        return canary.run(self.engine.labels, self.canary_class, self.generation)
+
+    def refresh(self) -> None:
+        """Compile for the mount table as it is now and switch to that.
+
+        Raises PlanRefused or HostError; the old generation is then still in force.
+        """
+        plan = _plan(self.policies)
+        generation = self.generation + 1
+        tables = encode(plan, generation)
+        # Known before the first event of the new generation can come.
+        self.indexes[generation] = GenerationIndex(index_plan(plan))
+        self.engine.switch(tables)
+        self.generation, self.canary_class = generation, _canary_class(plan)
+        self.describe(plan)
+
+    def describe(self, plan: HostPlan) -> None:
+        """Pin what `guard status` and a successor need to know."""
+        described = _about(self.policies, self.tree, self.generation, self.canary_class)
+        described["bits"], described["host"] = self.engine.bits, self.engine.host
+        described["started"] = self.started
+        described["index"] = index_plan(plan).to_json()
+        about.write(self.engine.libbpf, self.engine.instance, described)
+
+    def settle(self) -> None:
+        """Compare the kernel's counters with what arrived, and report what is missing."""
+        self.collector.settle(self.counters())
+
+    def counters(self) -> list[Counters]:
+        """Each CPU's counters, now."""
+        return [decode_counters(raw) for raw in self.engine.counters()]
+
+    def finish(self, because: str, enforcing: bool) -> None:
+        """Deliver what is in the ring, say that guard stops, and close everything."""
+        self.collector.finish(self.counters(), self.lifecycle.stopped(because, enforcing))
+        self.sinks.close()
+        self.ring.close()
+        self.engine.close()
+
+
+def start(
+    policies: Sequence[Policy], name: str, tree: bool, sinks: dict[str, Sink], exempt: bool
+) -> Session:
+    """Load policies as instance ``name`` and open its audit stream.
+
+    ``exempt``: this process is passed by by host-wide policies, as a daemon
+    must be. Raises PlanRefused, or HostError with a remedy; then nothing is
+    left loaded.
+    """
+    require_root()
+    pins.require_bpffs(MOUNTINFO.read_text(errors="surrogateescape"))
+    libbpf = Libbpf()
+    found = features.probe(libbpf, os.uname().release)
+    plan = _plan(policies)
+    tables = encode(plan, 1)
+    if found.bpf_in_lsm_list is False:
+        raise features.refusal(LibbpfError("load", 0, []), found)
+    try:
+        loaded = engine.load(libbpf, found, name, tables, tables.bits)
+    except LibbpfError as error:
+        raise features.refusal(error, found) from error
+    try:
+        index = GenerationIndex(index_plan(plan))
+        indexes = {1: index}
+        session = _stream(loaded, tuple(policies), tree, sinks, indexes, _canary_class(plan))
+        session.describe(plan)
+        if exempt:
+            loaded.labels.set(os.getpid(), Label(0, flags=TaskFlag.EXEMPT))
+        if not tree:
+            loaded.sweep()
+        _announce(session)
+    except BaseException:
+        loaded.close()
+        pins.remove(loaded.instance)
+        raise
+    return session
+
+
+def require_root() -> None:
+    """Raise HostError unless this process may load programs."""
+    if os.geteuid() != 0:
+        raise HostError(
+            "enforcing needs root: programs are loaded into the kernel",
+            remedy="run it with sudo; `guard check` needs no privilege",
+        )
+
+
+def _plan(policies: Sequence[Policy]) -> HostPlan:
+    try:
+        return build_host_plan(policies, parse_mountinfo(MOUNTINFO.read_bytes()))
+    except PlanError as error:
+        raise PlanRefused(error) from error
+
+
+def _canary_class(plan: HostPlan) -> int:
+    """The class in the first automaton that the kernel must find for the canary's file."""
+    device = os.stat(canary.CANARY_PATH).st_dev
+    start = plan.start(os.major(device) << 20 | os.minor(device)).groups[0]
+    inside = b"/" + os.path.basename(canary.CANARY_PATH).encode()
+    return state_class(plan.plan, walk(plan.plan, start, inside))
+
+
+def _stream(
+    loaded: Engine,
+    policies: tuple[Policy, ...],
+    tree: bool,
+    sinks: dict[str, Sink],
+    indexes: dict[int, GenerationIndex],
+    canary_class: int,
+) -> Session:
+    clock = Clock()
+    # The counters begin at 0 with the instance: its name and start are its epoch.
+    epoch = f"{loaded.instance.name}@{clock.boot_ns()}"
+    ring = map_ring(loaded.maps["events"], loaded.ring_bytes)
+    fan_out = FanOut(sinks)
+    lifecycle = Lifecycle(read_origin(f"{epoch}/guard"), clock)
+    collector = Collector(
+        ring,
+        Recorder(clock, indexes.get),
+        JsonRenderer(read_origin(epoch)).line,
+        fan_out,
+        lifecycle,
+        clock,
+        Sequences(),
+    )
+    return Session(
+        loaded, policies, tree, collector, lifecycle, ring, fan_out, indexes, 1, canary_class
+    )
+
+
+def _announce(session: Session) -> None:
+    lines = [session.lifecycle.started(VERSION, adopted=False)]
+    for policy in session.policies:
+        rules = len(policy.file.rules) if policy.file else 0
+        lines.append(
+            session.lifecycle.policy_loaded(
+                policy.name, policy.mode.value, policy.source, session.generation, rules
+            )
+        )
+    session.collector.tell(lines)
+
+
+def process_start(pid: int) -> str | None:
+    """When a process began, in the kernel's own ticks (proc(5), stat field 22); None: gone.
+
+    With the pid it is the process's identity, which a pid that is used again is not.
+    """
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(errors="replace")
+    except OSError:
+        return None
+    # The second field, the name, may hold spaces and parentheses itself.
+    return stat.rsplit(")", 1)[1].split()[19]
+
+
+def _about(
+    policies: tuple[Policy, ...], tree: bool, generation: int, canary_class: int
+) -> dict[str, Any]:
+    return {
+        "guard": VERSION,
+        "pid": os.getpid(),
+        "pid_started": process_start(os.getpid()),
+        "tree": tree,
+        "generation": generation,
+        "canary_class": canary_class,
+        "policies": [
+            {
+                "name": policy.name,
+                "mode": policy.mode.value,
+                "source": policy.source,
+                "rules": len(policy.file.rules) if policy.file else 0,
+            }
+            for policy in policies
+        ],
+    }

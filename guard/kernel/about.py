@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What an instance says about itself, kept in the kernel beside what it loaded.
+
+In a pinned map and not in a file: it lives exactly as long as the programs,
+and needs the same privilege to change. JSON, compressed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import struct
+import zlib
+from typing import Any
+
+from guard.errors import HostError
+from guard.kernel.libbpf import MAP_TYPE_ARRAY, Libbpf
+from guard.kernel.pins import Instance
+
+PIN = "about"
+
+_ZERO = struct.pack("=I", 0)
+
+
+def write(libbpf: Libbpf, instance: Instance, about: dict[str, Any]) -> None:
+    """Pin ``about``; what was there is replaced in one rename. Raises LibbpfError."""
+    blob = zlib.compress(json.dumps(about, separators=(",", ":")).encode())
+    fd = libbpf.map_create(MAP_TYPE_ARRAY, "guard_about", len(_ZERO), len(blob), 1)
+    try:
+        libbpf.map_update(fd, _ZERO, blob, "about")
+        libbpf.map_freeze(fd)
+        new = instance.map(f"{PIN}_new")
+        libbpf.pin(fd, new)
+        os.rename(new, instance.map(PIN))
+    finally:
+        os.close(fd)
+
+
+def read(libbpf: Libbpf, instance: Instance) -> dict[str, Any]:
+    """What the instance says. Raises LibbpfError, or HostError when it makes no sense."""
+    fd = libbpf.open_pin(instance.map(PIN))
+    try:
+        # The kernel tells a map's sizes there (bpf_map_show_fdinfo, kernel/bpf/syscall.c).
+        with open(f"/proc/self/fdinfo/{fd}") as info:
+            fields = dict(line.split(":\t", 1) for line in info if ":\t" in line)
+        # Values are rounded up to eight bytes where they are read.
+        size = int(fields["value_size"])
+        blob = libbpf.map_lookup(fd, _ZERO, (size + 7) // 8 * 8, PIN) or b""
+        about = json.loads(zlib.decompressobj().decompress(blob))
+    except (ValueError, KeyError, zlib.error) as error:
+        raise HostError(
+            f"guard instance {instance.name!r} does not describe itself: {error}",
+            remedy="it was made by another version of guard; `guard unload` removes it",
+        ) from None
+    finally:
+        os.close(fd)
+    if not isinstance(about, dict):
+        raise HostError(f"guard instance {instance.name!r} does not describe itself")
+    return about
