@@ -101,11 +101,11 @@ def test_a_machine_without_the_emulator_is_told_what_to_install(
 @pytest.mark.parametrize(
     ("release", "accelerator"),
     [
-        ("6.12.117+deb13-amd64", "tcg,thread=multi"),
+        ("6.12.117+deb13-amd64", "tcg,thread=single"),
         ("7.0.4+deb13-amd64", "tcg,thread=single"),
     ],
 )
-def test_a_kernel_from_7_on_is_emulated_in_one_thread(
+def test_a_guest_is_emulated_in_one_thread(
     release: str, accelerator: str, kernel: Kernel, tmp_path: Path
 ) -> None:
     words = guest._command_line(Kernel(release, tmp_path), Machine(), tmp_path)
