@@ -23,6 +23,12 @@ extern void *bpf_rdonly_cast(const void *object, __u32 btf_id) __ksym __weak;
  */
 #define RENAME_ATTEMPTS 200000
 
+/*
+ * And not for longer than this: somebody who renames all the time must not be
+ * able to keep a deep path's opener in the kernel for seconds.
+ */
+#define RENAME_PATIENCE_NS 200000000ull
+
 /* The subject automaton is asked for by this group number. */
 #define GROUP_SUBJECT GUARD_LIMIT_GROUPS
 
@@ -31,6 +37,7 @@ struct object {
 	const struct guard_device *device;
 	struct dentry *dentry;
 	__u64 mask;	/* policies that ask; groups without any are not stepped */
+	__u64 deadline;	/* CLOCK_MONOTONIC, when classification gives up */
 	__u32 reason;	/* GUARD_REASON_POLICY when classified */
 	__u32 subject;	/* nonzero: step the subject automaton, into row[0] */
 	__u32 row[GUARD_LIMIT_GROUPS];	  /* offset of the class's row + 1; 0: not stepped */
@@ -49,8 +56,13 @@ static __always_inline __u32 rename_sequence(const struct seqcount *lock)
 {
 	__u32 sequence = 1;
 
-	if (guard_has_rdonly_cast)
-		return *(volatile const unsigned int *)&lock->sequence;
+	/* The compiler may move no load of the walk past this one; x86 does not either. */
+	if (guard_has_rdonly_cast) {
+		asm volatile("" ::: "memory");
+		sequence = *(volatile const unsigned int *)&lock->sequence;
+		asm volatile("" ::: "memory");
+		return sequence;
+	}
 	bpf_probe_read_kernel(&sequence, sizeof(sequence), &rename_lock);
 	return sequence;
 }
@@ -134,6 +146,8 @@ static long pass_again(__u32 index, struct object *object)
 	__u32 before = rename_sequence(lock);
 	bool walked;
 
+	if (bpf_ktime_get_ns() > object->deadline)
+		return 1;
 	if (before & 1)
 		return 0;
 	walked = pass(object);
@@ -152,6 +166,7 @@ static long pass_again(__u32 index, struct object *object)
 static __always_inline void classify(struct object *object)
 {
 	object->reason = unrefined(GUARD_REASON_RENAME_RACE, opaque_zero(object->tables));
+	object->deadline = bpf_ktime_get_ns() + RENAME_PATIENCE_NS;
 	bpf_loop(RENAME_ATTEMPTS, pass_again, object, 0);
 }
 

@@ -209,21 +209,27 @@ int BPF_PROG(guard_file_open, struct file *file, int ret)
 	__u32 flags = 0, foretold = 0;
 	__u64 policies = 0, zero;
 	const struct tables *tables;
+	bool unknown;
 
 	if (ret)
 		return ret;
-	label = bpf_task_storage_get(&guard_labels, bpf_get_current_task_btf(), 0, 0);
-	if (!guard_host && (!label || !(label->mask | label->flags)))
+	label = current_label(&unknown);
+	if (unknown) {
+		COUNT(label_failed);
+		return -EACCES;
+	}
+	if (!guard_host && (!label || !(label->mask | label->pending | label->flags)))
 		return 0;
 	if (label) {
-		policies = label->mask;
+		/* Pending counts too: an exec's commit cannot be refused, but could be missed. */
+		policies = label->mask | label->pending;
 		flags = label->flags;
 		foretold = label->canary_class;
 	}
 	tables = current_tables();
 	if (!tables) {
 		COUNT(unclassified);
-		return policies ? -EACCES : 0;
+		return policies | guard_host ? -EACCES : 0;
 	}
 	zero = opaque_zero(tables);
 	flags = unrefined(flags, zero);

@@ -83,13 +83,15 @@ struct mm_struct {
 	struct file *exe_file;
 } KERNEL_TYPE;
 
+struct bpf_local_storage;
+
 struct task_struct {
 	struct mm_struct *mm;
 	struct task_struct *real_parent;
 	int pid;
 	int tgid;
 	unsigned long long start_boottime;
-	unsigned int flags;
+	struct bpf_local_storage *bpf_storage;
 } KERNEL_TYPE;
 
 struct linux_binprm {

@@ -90,6 +90,27 @@ static __always_inline struct guard_counters *counters(void)
 	} while (0)
 
 /*
+ * The current task's label, or NULL; ``unknown`` is set when it cannot be told
+ * whether there is one. Before 6.2 the helper returns NULL also when the task that it
+ * preempted is inside the same helper (bpf_task_storage_trylock,
+ * kernel/bpf/bpf_task_storage.c), and taking that for "no label" would let a
+ * preempting task pass. A task without any storage cannot have a label; one
+ * with storage is given an empty label, unless the helper is busy.
+ */
+static __always_inline struct guard_task *current_label(bool *unknown)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct guard_task *label = bpf_task_storage_get(&guard_labels, task, 0, 0);
+
+	*unknown = false;
+	if (!label && task->bpf_storage) {
+		label = bpf_task_storage_get(&guard_labels, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
+		*unknown = !label;
+	}
+	return label;
+}
+
+/*
  * The generation in force. A program asks once per call and uses the answer
  * throughout, so that it never mixes two generations.
  */

@@ -6,7 +6,8 @@
  * bprm_creds_for_exec, bprm_check_security, bprm_committed_creds: an exec adds
  *   the policies whose subject matches the new executable (script and
  *   interpreter both) and drops those that do not say inherit. What the exec
- *   adds is kept pending until it can no longer fail.
+ *   adds is pending until the commit, and in force at once: a program that
+ *   fails to start leaves its policies on the one that tried.
  * iter/task: labels the tasks that ran before their policy was loaded.
  *
  * Not covered here: changes of user, group and cgroup.
@@ -17,11 +18,16 @@ SEC("lsm/task_alloc")
 int BPF_PROG(guard_task_alloc, struct task_struct *task, unsigned long clone_flags, int ret)
 {
 	struct guard_task *parent, *child;
+	bool unknown;
 
 	if (ret)
 		return ret;
-	parent = bpf_task_storage_get(&guard_labels, bpf_get_current_task_btf(), 0, 0);
-	if (!parent || !(parent->mask | parent->flags))
+	parent = current_label(&unknown);
+	if (unknown) {
+		COUNT(label_failed);
+		return -ENOMEM;
+	}
+	if (!parent || !(parent->mask | parent->pending | parent->flags))
 		return 0;
 	child = bpf_task_storage_get(&guard_labels, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
 	if (!child) {
@@ -29,7 +35,7 @@ int BPF_PROG(guard_task_alloc, struct task_struct *task, unsigned long clone_fla
 		COUNT(label_failed);
 		return -ENOMEM;
 	}
-	child->mask = parent->mask;
+	child->mask = parent->mask | parent->pending;
 	child->flags = parent->flags;
 	child->canary_class = parent->canary_class;
 	if (!(clone_flags & CLONE_THREAD_FLAG))
@@ -56,10 +62,15 @@ SEC("lsm/bprm_creds_for_exec")
 int BPF_PROG(guard_exec_begin, struct linux_binprm *bprm, int ret)
 {
 	struct guard_task *label;
+	bool unknown;
 
 	if (ret)
 		return ret;
-	label = bpf_task_storage_get(&guard_labels, bpf_get_current_task_btf(), 0, 0);
+	label = current_label(&unknown);
+	if (unknown) {
+		COUNT(label_failed);
+		return -ENOMEM;
+	}
 	if (label)
 		label->pending = 0;
 	return 0;
@@ -72,13 +83,18 @@ int BPF_PROG(guard_exec_check, struct linux_binprm *bprm, int ret)
 	const struct tables *tables;
 	struct guard_task *label;
 	__u64 policies;
+	bool unknown;
 
 	if (ret)
 		return ret;
 	tables = current_tables();
 	if (!tables)
 		return 0;
-	label = bpf_task_storage_get(&guard_labels, bpf_get_current_task_btf(), 0, 0);
+	label = current_label(&unknown);
+	if (unknown) {
+		COUNT(label_failed);
+		return -ENOMEM;
+	}
 	if (label)
 		label->check_generation = tables->root.generation;
 	if (!tables->root.exe)
@@ -101,8 +117,10 @@ int BPF_PROG(guard_exec_commit, struct linux_binprm *bprm)
 {
 	const struct tables *tables;
 	struct guard_task *label;
+	bool unknown;
 
-	label = bpf_task_storage_get(&guard_labels, bpf_get_current_task_btf(), 0, 0);
+	/* Cannot fail. What is not committed stays pending, and pending policies are in force. */
+	label = current_label(&unknown);
 	if (!label)
 		return 0;
 	tables = current_tables();

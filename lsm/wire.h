@@ -130,7 +130,7 @@ struct guard_devices {
 /* A task's label, in task storage. */
 struct guard_task {
 	__u64 mask;		/* policies in force, host-wide ones not included */
-	__u64 pending;		/* what the exec under way adds when it commits */
+	__u64 pending;		/* what the exec under way adds; in force too */
 	__u32 flags;		/* enum guard_task_flag */
 	__u32 canary_class;
 	__u32 exec_generation;	/* generation that the last exec committed under; 0: none */

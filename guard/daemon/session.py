@@ -36,7 +36,7 @@ from guard.plan.encode import encode
 from guard.plan.errors import PlanError
 from guard.plan.host import HostPlan, build_host_plan
 from guard.plan.index import index_plan
-from guard.plan.mounts import parse_mountinfo
+from guard.plan.mounts import Mount, parse_mountinfo
 from guard.plan.plan import state_class, walk
 from guard.policy.model import Policy
 from guard.version import VERSION
@@ -82,13 +82,13 @@ class Session:
 
         Raises PlanRefused or HostError; the old generation is then still in force.
         """
-        plan = _plan(self.policies)
+        plan, canary_class = _plan(self.policies)
         generation = self.generation + 1
         tables = encode(plan, generation)
         # Known before the first event of the new generation can come.
         self.indexes[generation] = GenerationIndex(index_plan(plan))
         self.engine.switch(tables)
-        self.generation, self.canary_class = generation, _canary_class(plan)
+        self.generation, self.canary_class = generation, canary_class
         self.describe(plan)
 
     def describe(self, plan: HostPlan) -> None:
@@ -128,7 +128,7 @@ def start(
     pins.require_bpffs(MOUNTINFO.read_text(errors="surrogateescape"))
     libbpf = Libbpf()
     found = features.probe(libbpf, os.uname().release)
-    plan = _plan(policies)
+    plan, canary_class = _plan(policies)
     tables = encode(plan, 1)
     if found.bpf_in_lsm_list is False:
         raise features.refusal(LibbpfError("load", 0, []), found)
@@ -139,7 +139,7 @@ def start(
     try:
         index = GenerationIndex(index_plan(plan))
         indexes = {1: index}
-        session = _stream(loaded, tuple(policies), tree, sinks, indexes, _canary_class(plan))
+        session = _stream(loaded, tuple(policies), tree, sinks, indexes, canary_class)
         session.describe(plan)
         if exempt:
             loaded.labels.set(os.getpid(), Label(0, flags=TaskFlag.EXEMPT))
@@ -162,18 +162,30 @@ def require_root() -> None:
         )
 
 
-def _plan(policies: Sequence[Policy]) -> HostPlan:
+def _plan(policies: Sequence[Policy]) -> tuple[HostPlan, int]:
+    """The plan for the mount table as it is, and the class of the canary's file in it."""
+    mounts = parse_mountinfo(MOUNTINFO.read_bytes())
     try:
-        return build_host_plan(policies, parse_mountinfo(MOUNTINFO.read_bytes()))
+        plan = build_host_plan(policies, mounts)
     except PlanError as error:
         raise PlanRefused(error) from error
+    return plan, _canary_class(plan, mounts)
 
 
-def _canary_class(plan: HostPlan) -> int:
+def _canary_class(plan: HostPlan, mounts: Sequence[Mount]) -> int:
     """The class in the first automaton that the kernel must find for the canary's file."""
-    device = os.stat(canary.CANARY_PATH).st_dev
-    start = plan.start(os.major(device) << 20 | os.minor(device)).groups[0]
-    inside = b"/" + os.path.basename(canary.CANARY_PATH).encode()
+    path = canary.CANARY_PATH.encode()
+    # The mount that the path is reached through: the innermost, and of several
+    # on one place the last.
+    mount = max(
+        (m for m in mounts if path.startswith(m.mountpoint.rstrip(b"/") + b"/")),
+        key=lambda m: len(m.mountpoint),
+    )
+    for later in mounts:
+        if later.mountpoint == mount.mountpoint:
+            mount = later
+    inside = mount.root.rstrip(b"/") + path.removeprefix(mount.mountpoint.rstrip(b"/"))
+    start = plan.start(mount.device).groups[0]
     return state_class(plan.plan, walk(plan.plan, start, inside))
 
 

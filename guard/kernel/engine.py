@@ -148,22 +148,27 @@ def load(
         hidden = pins.begin(name)
         undo.callback(pins.remove, hidden)
         tables_fd = tables.create(libbpf, generation, bits)
-        undo.callback(os.close, tables_fd)
-        with _loaded(libbpf, features, path, tables_fd, ring_bytes) as handle:
-            maps = {}
-            for pin, map_name in MAPS.items():
-                fd = libbpf.map_fd(libbpf.object_map(handle, map_name))
-                libbpf.pin(fd, hidden.map(pin))
-                maps[pin] = fd
-            tables.switch(libbpf, maps["current"], maps["gate"], tables_fd, (0, generation.host))
-            _attach(libbpf, handle, hidden)
-            instance = pins.publish(hidden)
-            undo.pop_all().push(lambda *_: pins.remove(instance))
-            undo.callback(os.close, tables_fd)
-        engine = _open(libbpf, instance, bits, generation.host)
+        try:
+            with _loaded(libbpf, features, path, tables_fd, ring_bytes) as handle:
+                _fill_and_attach(libbpf, handle, hidden, tables_fd, generation.host)
+        finally:
+            os.close(tables_fd)
+        instance = pins.publish(hidden)
+        undo.callback(pins.remove, instance)
+        engine = _open(libbpf, instance, bits, generation.host, ring_bytes)
         undo.pop_all()
-        os.close(tables_fd)
-        return engine
+    return engine
+
+
+def _fill_and_attach(
+    libbpf: Libbpf, handle: int, into: Instance, tables_fd: int, host: int
+) -> None:
+    """Pin the maps, put the generation in its slot, and only then attach."""
+    maps = {pin: libbpf.map_fd(libbpf.object_map(handle, name)) for pin, name in MAPS.items()}
+    for pin, fd in maps.items():
+        libbpf.pin(fd, into.map(pin))
+    tables.switch(libbpf, maps["current"], maps["gate"], tables_fd, (0, host))
+    _attach(libbpf, handle, into)
 
 
 def trial(libbpf: Libbpf, features: Features) -> None:
@@ -213,10 +218,10 @@ def _attach(libbpf: Libbpf, handle: int, into: Instance) -> None:
 
 def adopt(libbpf: Libbpf, instance: Instance, bits: int, host: int) -> Engine:
     """Open what another process pinned; it stays in force throughout. Raises LibbpfError."""
-    return _open(libbpf, instance, bits, host)
+    return _open(libbpf, instance, bits, host, RING_BYTES)
 
 
-def _open(libbpf: Libbpf, instance: Instance, bits: int, host: int) -> Engine:
+def _open(libbpf: Libbpf, instance: Instance, bits: int, host: int, ring_bytes: int) -> Engine:
     maps: dict[str, int] = {}
     try:
         for pin in MAPS:
@@ -225,4 +230,4 @@ def _open(libbpf: Libbpf, instance: Instance, bits: int, host: int) -> Engine:
         for fd in maps.values():
             os.close(fd)
         raise
-    return Engine(libbpf, instance, bits, maps, host)
+    return Engine(libbpf, instance, bits, maps, host, ring_bytes)

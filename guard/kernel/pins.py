@@ -72,6 +72,7 @@ def begin(name: str, root: Path = ROOT) -> Instance:
             f"guard instance {name!r} is already loaded",
             remedy="see it with `guard status`, remove it with `guard unload`",
         )
+    root.mkdir(mode=0o700, exist_ok=True)
     hidden = Instance(root / f"{HIDDEN}{name}")
     remove(hidden)
     for part in _SUBDIRECTORIES:
