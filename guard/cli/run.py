@@ -11,6 +11,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from guard.audit.oplog import make_logger
 from guard.audit.sink_file import FileSink, StdoutSink
 from guard.audit.sinks import Sink
 from guard.cli.check import print_findings
@@ -27,6 +28,8 @@ TAKES_COMMAND = True
 """What follows ``--`` is a command of its own."""
 
 HOST_INSTANCE = "host"
+
+_STDERR = 2
 
 EPILOG = """examples:
   guard run policies/                      enforce until interrupted, then take it off
@@ -116,7 +119,7 @@ def _run_host(begun: Session, persist: bool) -> int:
         f"every hook's canary was caught",
         file=sys.stderr,
     )
-    number = loop.serve(begun, None, _complain)
+    number = loop.serve(begun, None, make_logger(StdoutSink(_STDERR)))
     _end(begun, signal.Signals(number).name, keep=persist)
     return Exit.CLEAN
 
@@ -133,7 +136,8 @@ def _run_command(begun: Session, command: list[str]) -> int:
         os.write(go_in, b"!")
     finally:
         os.close(go_in)
-    while number := loop.serve(begun, pid, _complain):
+    log = make_logger(StdoutSink(_STDERR), "warning")
+    while number := loop.serve(begun, pid, log):
         # An interrupt from the terminal reaches the command by itself.
         if number != signal.SIGINT:
             os.kill(pid, number)
@@ -162,7 +166,3 @@ def _end(begun: Session, because: str, keep: bool) -> None:
     if not keep:
         pins.remove(begun.engine.instance)
     begun.finish(because, enforcing=keep)
-
-
-def _complain(error: GuardError) -> None:
-    print(f"guard: the mount table changed: {error}; the old tables stay", file=sys.stderr)

@@ -7,7 +7,8 @@ import os
 import select
 import signal
 import time
-from collections.abc import Callable
+
+from structlog.typing import FilteringBoundLogger
 
 from guard.daemon.session import MOUNTINFO, Session
 from guard.errors import GuardError
@@ -18,12 +19,12 @@ SETTLE_SECONDS = 1.0
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-def serve(session: Session, child: int | None, complain: Callable[[GuardError], None]) -> int:
+def serve(session: Session, child: int | None, log: FilteringBoundLogger) -> int:
     """Move records until a stop signal comes or ``child`` ends.
 
     Returns the signal's number, or 0 when the child has ended; it is not waited
     for here. A change of the mount table is followed by a new generation; where
-    that fails, ``complain`` is told and the old one stays in force.
+    that fails, ``log`` says so and the old one stays in force.
     """
     wake, signalled = os.pipe()
     os.set_blocking(signalled, False)
@@ -49,7 +50,7 @@ def serve(session: Session, child: int | None, complain: Callable[[GuardError], 
                     session.settle()
                     due = time.monotonic() + SETTLE_SECONDS
                 if mounts.fileno() in ready:
-                    _follow(session, complain)
+                    _follow(session, log)
                 if wake in ready:
                     number = os.read(wake, 1)[0]
                     if number in STOP_SIGNALS:
@@ -65,8 +66,10 @@ def serve(session: Session, child: int | None, complain: Callable[[GuardError], 
                 os.close(fd)
 
 
-def _follow(session: Session, complain: Callable[[GuardError], None]) -> None:
+def _follow(session: Session, log: FilteringBoundLogger) -> None:
     try:
         session.refresh()
     except GuardError as error:
-        complain(error)
+        log.error("the mount table changed and the old tables stay", because=str(error))
+    else:
+        log.info("the mount table changed", generation=session.generation)

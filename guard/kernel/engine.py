@@ -203,9 +203,10 @@ def _loaded(
 
 
 def _attach(libbpf: Libbpf, handle: int, into: Instance) -> None:
-    """Attach every program and pin its link. Labels first, then the gates that read them."""
+    """Attach every program; pin it and its link. Labels first, then the gates that read them."""
     for program_name in (*PROGRAMS.values(), SWEEP):
         program = libbpf.object_program(handle, program_name)
+        libbpf.pin(libbpf.program_fd(program), into.program(program_name))
         if program_name == SWEEP:
             link = libbpf.program_attach_iterator(program, program_name)
         else:

@@ -8,6 +8,7 @@ into place, so that whoever sees an instance sees all of it.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -116,4 +117,7 @@ def remove(instance: Instance) -> bool:
                 pin.unlink()
             directory.rmdir()
     instance.directory.rmdir()
+    # With the last instance goes the directory of all; another's presence keeps it.
+    with contextlib.suppress(OSError):
+        instance.directory.parent.rmdir()
     return True
