@@ -67,7 +67,7 @@ def _kernel(kernel: Features) -> list[Finding]:
             "boot a kernel built with CONFIG_DEBUG_INFO_BTF=y, as Debian's are",
         ),
         Finding(
-            f"rename_lock, read {way}",
+            f"address of rename_lock in /proc/kallsyms, read {way}",
             kernel.rename_lock,
             "boot a kernel built with CONFIG_KALLSYMS_ALL=y, as Debian's are",
         ),

@@ -105,14 +105,7 @@ def _refuse(error: PlanRefused) -> None:
 
 
 def _run_host(begun: Session, persist: bool) -> int:
-    problems = [one for one in begun.canaries() if one.problem is not None]
-    if problems:
-        _end(begun, "canary failed", keep=False)
-        listed = "; ".join(f"{one.hook.name.lower()}: {one.problem}" for one in problems)
-        raise GuardError(
-            f"the kernel took the programs but does not enforce them ({listed})",
-            remedy="see `guard doctor`; nothing was left loaded",
-        )
+    _require_canaries(begun)
     count = len(begun.policies)
     print(
         f"guard: enforcing {count} {'policy' if count == 1 else 'policies'}; "
@@ -124,7 +117,20 @@ def _run_host(begun: Session, persist: bool) -> int:
     return Exit.CLEAN
 
 
+def _require_canaries(begun: Session) -> None:
+    """Raise GuardError, with nothing left loaded, unless every hook really acts."""
+    problems = [one for one in begun.canaries() if one.problem is not None]
+    if problems:
+        _end(begun, "canary failed", keep=False)
+        listed = "; ".join(f"{one.hook.name.lower()}: {one.problem}" for one in problems)
+        raise GuardError(
+            f"the kernel took the programs but does not enforce them ({listed})",
+            remedy="see `guard doctor`; nothing was left loaded",
+        )
+
+
 def _run_command(begun: Session, command: list[str]) -> int:
+    _require_canaries(begun)
     go_out, go_in = os.pipe()
     sys.stdout.flush()
     pid = os.fork()

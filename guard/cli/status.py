@@ -107,9 +107,9 @@ def _text(kernel: features.Features, found: list[dict[str, Any]]) -> str:
         lines.append(f"  daemon      {daemon}")
         lines.append(f"  generation  {one['generation']}, made by guard {one['guard']}")
         for policy in one["policies"]:
+            rules = f"{policy['rules']} file rule{'s' if policy['rules'] != 1 else ''}"
             lines.append(
-                f"  policy      {policy['name']} ({policy['mode']}, {policy['rules']} file rules), "
-                f"{policy['source']}"
+                f"  policy      {policy['name']} ({policy['mode']}, {rules}), {policy['source']}"
             )
         for hook in one["hooks"]:
             lines.append(f"  hook        {hook['hook']}: canary {hook['canary']}")
