@@ -31,8 +31,9 @@ STATES_PER_TOKEN = 4
 token; more than a few mean that patterns multiply."""
 
 HOPELESS = 4
-"""Groupings whose estimate is this many times STATES_BASE are tried after the others,
-the smallest estimate first: a failed attempt takes a second or two."""
+"""Groupings whose estimate is this many times STATES_BASE, and more than the tokens
+written, are tried after the others, the smallest estimate first: a failed attempt
+takes a second or two. A long list of paths alone is not hopeless."""
 
 STATES_TOTAL = 500_000
 """States explored by failed attempts before no other grouping is tried: what bounds
@@ -122,7 +123,7 @@ def _groupings(units: Sequence[Unit], globs: Globs) -> list[list[list[Unit]]]:
         seen.append(loose)
         ways.append(_deal(fixed, _by_policy(rest), globs))
         ways.append(_deal(fixed, _by_text(rest), globs))
-    limit = HOPELESS * STATES_BASE
+    limit = max(HOPELESS * STATES_BASE, _tokens(units, globs))
     return [parts for _, parts in sorted(ways, key=lambda way: way[0] * (way[0] > limit))]
 
 

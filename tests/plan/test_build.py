@@ -125,6 +125,16 @@ def test_excepts_do_not_bring_the_product_back() -> None:
     assert build_plan([policy(rules)]).sizes[0].explored < 2000
 
 
+def test_a_long_list_of_paths_with_one_loose_pattern_is_one_automaton(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(grouping, "STATES_BASE", 100)
+    source = random.Random(6)  # noqa: S311 - the same each time, no secret
+    paths = [f"/srv/{word(source)}/{word(source)}/**" for _ in range(30)]
+    plan = build_plan([policy(rule(ALLOW, [READ], [*paths, "/run/**/*.conf"]))])
+    assert len(plan.group_mask) == 1
+
+
 def hopeless() -> list[Policy]:
     return [
         policy(rule(ALLOW, [READ], f"/x/*{c}*", line=at + 1), name=c)
