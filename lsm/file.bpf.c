@@ -215,10 +215,13 @@ int BPF_PROG(guard_file_open, struct file *file, int ret)
 		return ret;
 	label = current_label(&unknown);
 	if (unknown) {
-		COUNT(label_failed);
-		return -EACCES;
+		policies = policies_by_hand();
+		if (policies == POLICIES_UNKNOWN) {
+			COUNT(label_failed);
+			return -EACCES;
+		}
 	}
-	if (!guard_host && (!label || !(label->mask | label->pending | label->flags)))
+	if (!guard_host && !policies && (!label || !(label->mask | label->pending | label->flags)))
 		return 0;
 	if (label) {
 		/* Pending counts too: an exec's commit cannot be refused, but could be missed. */

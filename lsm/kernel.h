@@ -83,7 +83,25 @@ struct mm_struct {
 	struct file *exe_file;
 } KERNEL_TYPE;
 
-struct bpf_local_storage;
+struct bpf_map {
+	unsigned int id;
+} KERNEL_TYPE;
+
+struct bpf_local_storage_map {
+	struct bpf_map map;
+} KERNEL_TYPE;
+
+/* As 6.1 has it; read only where bpf_task_storage_get can be busy (maps.h). */
+struct bpf_local_storage_data {
+	struct bpf_local_storage_map *smap;
+	unsigned char data[1];
+} KERNEL_TYPE;
+
+#define STORAGE_CACHE_SLOTS 16 /* BPF_LOCAL_STORAGE_CACHE_SIZE, include/linux/bpf_local_storage.h */
+
+struct bpf_local_storage {
+	struct bpf_local_storage_data *cache[STORAGE_CACHE_SLOTS];
+} KERNEL_TYPE;
 
 struct task_struct {
 	struct mm_struct *mm;

@@ -8,6 +8,7 @@ struct events_map guard_events SEC(".maps");
 struct counters_map guard_counters SEC(".maps");
 
 volatile __u64 guard_host SEC(".data.gate") = 0;
+volatile __u32 guard_labels_id SEC(".data.labels") = 0;
 const volatile bool guard_has_rdonly_cast = false;
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -89,6 +89,9 @@ static __always_inline struct guard_counters *counters(void)
 			__sync_fetch_and_add(&counters_->member, 1); \
 	} while (0)
 
+/* The labels map's own id, by which label_by_hand knows it. Set before attaching. */
+extern volatile __u32 guard_labels_id;
+
 /*
  * The current task's label, or NULL; ``unknown`` is set when it cannot be told
  * whether there is one. Before 6.2 the helper returns NULL also when the task that it
@@ -108,6 +111,41 @@ static __always_inline struct guard_task *current_label(bool *unknown)
 		*unknown = !label;
 	}
 	return label;
+}
+
+/* No set of policies: one with every bit is not distinguished from it, and refused. */
+#define POLICIES_UNKNOWN (~0ull)
+
+/*
+ * The current task's policies where the helper is busy, found in the storage's
+ * cache without taking anything; POLICIES_UNKNOWN if they are not there. What
+ * is read is freed by RCU, and LSM programs run inside an RCU section.
+ */
+static __noinline __u64 policies_by_hand(void)
+{
+	struct bpf_local_storage *storage = bpf_get_current_task_btf()->bpf_storage;
+
+	if (guard_has_rdonly_cast)
+		return POLICIES_UNKNOWN; /* 6.2 and later are never busy */
+	for (int slot = 0; slot < STORAGE_CACHE_SLOTS; slot++) {
+		struct bpf_local_storage_data *data = (void *)0;
+		struct bpf_local_storage_map *map = (void *)0;
+		struct guard_task label = {};
+		__u32 id = 0;
+
+		bpf_probe_read_kernel(&data, sizeof(data), &storage->cache[slot]);
+		if (!data)
+			continue;
+		bpf_probe_read_kernel(&map, sizeof(map), __builtin_preserve_access_index(&data->smap));
+		bpf_probe_read_kernel(&id, sizeof(id), __builtin_preserve_access_index(&map->map.id));
+		if (id != guard_labels_id || !id)
+			continue;
+		if (bpf_probe_read_kernel(&label, sizeof(label),
+					  __builtin_preserve_access_index(&data->data)))
+			continue;
+		return label.mask | label.pending;
+	}
+	return POLICIES_UNKNOWN;
 }
 
 /*

@@ -23,9 +23,10 @@ int BPF_PROG(guard_task_alloc, struct task_struct *task, unsigned long clone_fla
 	if (ret)
 		return ret;
 	parent = current_label(&unknown);
-	if (unknown) {
+	if (unknown && policies_by_hand()) {
+		/* The child's label cannot be made now either. */
 		COUNT(label_failed);
-		return -ENOMEM;
+		return -EAGAIN;
 	}
 	if (!parent || !(parent->mask | parent->pending | parent->flags))
 		return 0;
@@ -69,7 +70,7 @@ int BPF_PROG(guard_exec_begin, struct linux_binprm *bprm, int ret)
 	label = current_label(&unknown);
 	if (unknown) {
 		COUNT(label_failed);
-		return -ENOMEM;
+		return -EAGAIN;
 	}
 	if (label)
 		label->pending = 0;
@@ -93,7 +94,7 @@ int BPF_PROG(guard_exec_check, struct linux_binprm *bprm, int ret)
 	label = current_label(&unknown);
 	if (unknown) {
 		COUNT(label_failed);
-		return -ENOMEM;
+		return -EAGAIN;
 	}
 	if (label)
 		label->check_generation = tables->root.generation;

@@ -14,6 +14,7 @@ import zlib
 from typing import Any
 
 from guard.errors import HostError
+from guard.kernel.fdinfo import fdinfo
 from guard.kernel.libbpf import MAP_TYPE_ARRAY, Libbpf
 from guard.kernel.pins import Instance
 
@@ -40,11 +41,8 @@ def read(libbpf: Libbpf, instance: Instance) -> dict[str, Any]:
     """What the instance says. Raises LibbpfError, or HostError when it makes no sense."""
     fd = libbpf.open_pin(instance.map(PIN))
     try:
-        # The kernel tells a map's sizes there (bpf_map_show_fdinfo, kernel/bpf/syscall.c).
-        with open(f"/proc/self/fdinfo/{fd}") as info:
-            fields = dict(line.split(":\t", 1) for line in info if ":\t" in line)
+        size = fdinfo(fd)["value_size"]
         # Values are rounded up to eight bytes where they are read.
-        size = int(fields["value_size"])
         blob = libbpf.map_lookup(fd, _ZERO, (size + 7) // 8 * 8, PIN) or b""
         about = json.loads(zlib.decompressobj().decompress(blob))
     except (ValueError, KeyError, zlib.error) as error:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from guard.errors import HostError
 from guard.kernel import pins, tables
+from guard.kernel.fdinfo import fdinfo
 from guard.kernel.features import Features
 from guard.kernel.labels import Labels
 from guard.kernel.libbpf import MAP_TYPE_ARRAY, Libbpf, LibbpfError
@@ -43,6 +44,9 @@ MAPS = {
     "counters": "guard_counters",
     "gate": ".data.gate",
 }
+
+# The variable that tells the programs which map is theirs (lsm/maps.h).
+LABELS_ID = ".data.labels"
 
 # Bytes of the event ring: 8 MiB is about ten thousand denials with ordinary
 # paths, several seconds of a fast attacker, before records are counted as lost.
@@ -167,6 +171,9 @@ def _fill_and_attach(
     maps = {pin: libbpf.map_fd(libbpf.object_map(handle, name)) for pin, name in MAPS.items()}
     for pin, fd in maps.items():
         libbpf.pin(fd, into.map(pin))
+    labels_id = struct.pack("=I", fdinfo(maps["labels"])["map_id"])
+    name_fd = libbpf.map_fd(libbpf.object_map(handle, LABELS_ID))
+    libbpf.map_update(name_fd, _ZERO, labels_id, "labels' id")
     tables.switch(libbpf, maps["current"], maps["gate"], tables_fd, (0, host))
     _attach(libbpf, handle, into)
 
