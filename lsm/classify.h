@@ -29,9 +29,6 @@ extern void *bpf_rdonly_cast(const void *object, __u32 btf_id) __ksym __weak;
  */
 #define RENAME_PATIENCE_NS 200000000ull
 
-/* The subject automaton is asked for by this group number. */
-#define GROUP_SUBJECT GUARD_LIMIT_GROUPS
-
 struct object {
 	const struct tables *tables;
 	const struct guard_device *device;

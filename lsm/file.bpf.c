@@ -36,7 +36,8 @@ static __noinline int judged_above(const struct tables *tables, struct file *fil
 	bpf_probe_read_kernel(&sb, sizeof(sb), (void *)user + bpf_core_field_offset(struct dentry, d_sb));
 	bpf_probe_read_kernel(&device, sizeof(device),
 			      (void *)sb + bpf_core_field_offset(struct super_block, s_dev));
-	return find_device(tables, device) != 0;
+	/* A read that failed must not find an empty slot. */
+	return device && find_device(tables, device);
 }
 
 static __always_inline __u32 verbs_of(struct file *file)
