@@ -6,7 +6,7 @@ PYTHON := .venv/bin/python
 TEST_KERNELS := 6.1 6.12
 # Seconds for one guest's whole suite.
 GUEST_TIMEOUT := 1200
-C_FILES = $(wildcard lsm/*.[ch] lsm/*/*.[ch] tests/*/*.c)
+C_FILES = $(wildcard lsm/*.[ch] lsm/*/*.[ch] tests/*/*.c tests/*/*/*.c)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -18,6 +18,8 @@ help: ## this list
 
 # `objects` and `wire`: the BPF side's build is described beside its sources.
 -include lsm/build.mk
+# `drivers`: small C programs that the kernel suite runs.
+-include tests/kernel/drivers/build.mk
 
 .PHONY: setup packages venv
 setup: venv ## install all that is needed; leaves .venv/bin/guard
@@ -56,7 +58,7 @@ test-kernels: setup ## the kernel suite on 6.1, 6.12 and the archive's newest ke
 	@$(MAKE) --no-print-directory $(TEST_KERNELS:%=test-kernel-%) test-kernel-newest
 
 # One boot, one suite. The guest sees this checkout at its own path.
-test-kernel-%: setup
+test-kernel-%: setup drivers
 	@$(PYTHON) -m tests.vm fetch $*
 	$(PYTHON) -m tests.vm run --kernel $* --timeout $(GUEST_TIMEOUT) --env GUARD_REQUIRE_KERNEL=1 -- \
 		$(PYTHON) -m pytest -q -p no:cacheprovider -m kernel tests/kernel
@@ -77,7 +79,8 @@ wheel: setup ## a wheel with the compiled objects, in build/dist
 	$(PYTHON) -m pip wheel -q --no-build-isolation --no-deps -w build/dist .
 
 bench: setup ## the figures of docs/benchmarks.md
-	$(PYTHON) -m tests.bench
+	$(PYTHON) -m tests.bench.compile
+	$(PYTHON) -m tests.bench.cost
 
 clean: ## remove what was built; kernels stay in the cache
 	rm -rf build guard/objects guard.egg-info .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis

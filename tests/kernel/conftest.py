@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A kernel test that is skipped where the kernel was promised has failed."""
+"""A kernel test that is skipped where the kernel was promised has failed; one load a module."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 
 import pytest
+
+from tests.kernel.harness import Enforcer, loaded
 
 
 @pytest.hookimpl(wrapper=True)
@@ -35,3 +37,17 @@ def _refuse_skip(report: pytest.TestReport | pytest.CollectReport) -> None:
     if report.skipped and os.environ.get("GUARD_REQUIRE_KERNEL") == "1":
         report.outcome = "failed"
         report.longrepr = f"{report.nodeid} may not be skipped here: {report.longreprtext}"
+
+
+@pytest.fixture(scope="module")
+def instance(request: pytest.FixtureRequest) -> Iterator[Enforcer]:
+    """The one instance that a module's tests share."""
+    with loaded(f"suite-{request.module.__name__.rpartition('_')[2]}") as enforcer:
+        yield enforcer
+
+
+@pytest.fixture
+def enforcer(instance: Enforcer) -> Enforcer:
+    """The module's instance, without records of earlier tests."""
+    instance.drain()
+    return instance
