@@ -36,6 +36,7 @@ def run(arguments: argparse.Namespace) -> int:
     libbpf = Libbpf()
     kernel = features.probe(libbpf, os.uname().release)
     found = [_instance(libbpf, instance) for instance in pins.instances()]
+    found += [_unfinished(instance) for instance in pins.unfinished()]
     if arguments.json:
         print(json.dumps({"kernel": _kernel(kernel), "instances": found}, indent=2))
     else:
@@ -89,6 +90,17 @@ def _instance(libbpf: Libbpf, instance: Instance) -> dict[str, Any]:
         "policies": told["policies"],
         "hooks": hooks,
         "counters": dict(zip(Counters._fields, sums, strict=True)),
+    }
+
+
+def _unfinished(instance: Instance) -> dict[str, Any]:
+    """Pins without their instance's name: some of its hooks may act already."""
+    return {
+        "name": instance.name,
+        "pins": str(instance.directory),
+        "state": "degraded",
+        "problem": "not complete: its guard is loading it, or was killed meanwhile; "
+        "then `guard unload` removes it",
     }
 
 

@@ -33,9 +33,11 @@ def run(arguments: argparse.Namespace) -> int:
     for name in arguments.names or list(there):
         pins.remove(there[name])
         print(f"unloaded {name}")
-    # What a guard that was killed while loading may have left; it enforces nothing.
-    for hidden in pins.unfinished():
+    # What a guard that was killed while loading has left; some of its hooks may act.
+    unfinished = () if arguments.names else pins.unfinished()
+    for hidden in unfinished:
         pins.remove(hidden)
-    if not there:
+        print(f"removed what was left of loading {hidden.name}")
+    if not there and not unfinished:
         print("nothing was loaded", file=sys.stderr)
     return Exit.CLEAN
