@@ -76,7 +76,7 @@ def _dispatch(words: list[str]) -> int:
         command = COMMANDS[words[0]]
         parser = argparse.ArgumentParser(
             prog=f"guard {words[0]}",
-            description=command.summary,
+            description=f"{command.summary[0].upper()}{command.summary[1:]}.",
             formatter_class=argparse.RawDescriptionHelpFormatter,
             allow_abbrev=False,
         )

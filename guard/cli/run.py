@@ -6,6 +6,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import os
+import re
 import signal
 import sys
 from collections.abc import Sequence
@@ -28,6 +29,9 @@ TAKES_COMMAND = True
 """What follows ``--`` is a command of its own."""
 
 HOST_INSTANCE = "host"
+
+# A directory's name in bpffs, which has no dots; '_' begins the hidden ones (kernel/pins.py).
+_NAME_FORM = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 _STDERR = 2
 
@@ -60,6 +64,12 @@ def run(arguments: argparse.Namespace) -> int:
         return Exit.USAGE
     if command and arguments.persist:
         print("guard run: --persist is for the host, not for a command", file=sys.stderr)
+        return Exit.USAGE
+    if arguments.name is not None and not _NAME_FORM.fullmatch(arguments.name):
+        print(
+            "guard run: --name takes letters, digits, '_' and '-', the first a letter or digit",
+            file=sys.stderr,
+        )
         return Exit.USAGE
     loaded = _load(arguments.files)
     if loaded is None:
