@@ -6,12 +6,14 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from collections.abc import Callable, Sequence
 from typing import TextIO
 
 from guard.analysis.passes import analyse
 from guard.cli.exits import Exit
 from guard.cli.inputs import read_inputs
 from guard.policy.codes import Severity
+from guard.policy.diagnostic import Diagnostic
 from guard.policy.load import Loaded, load
 from guard.policy.render import COLOUR, PLAIN, Renderer, Style
 
@@ -19,7 +21,7 @@ _EPILOG = """\
 examples:
   guard check policies/              every .yaml and .yml file below
   guard check nginx.yaml ssh.yaml    judged together, as one host would load them
-  guard check --format json -        standard input, findings for a program
+  guard check --format sarif -       standard input, findings for a program
 
 exit code: 0 no findings, 1 findings, 2 usage, 3 a file could not be read
 `guard explain CODE` tells more about a finding."""
@@ -33,7 +35,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "paths", nargs="+", metavar="PATH", help="a policy file, a directory of them, or -"
     )
     parser.add_argument(
-        "--format", choices=("text", "json"), default="text", help="how to show findings"
+        "--format",
+        choices=("text", "json", "sarif", "github", "junit"),
+        default="text",
+        help="how to show findings (default: text)",
     )
     parser.add_argument(
         "--fail-on",
@@ -49,19 +54,43 @@ def run(arguments: argparse.Namespace) -> int:
     for problem in inputs.problems:
         print(f"guard: {problem}", file=sys.stderr)
     loaded = analyse(load(inputs.files))
-    if arguments.format == "json":
-        from guard.cli.check_json import as_json  # noqa: PLC0415 - only when asked for
-
-        print(as_json(loaded))
-    else:
-        print_findings(loaded, sys.stdout)
-    if inputs.problems:
-        return Exit.UNABLE
     counted = {Severity.ERROR}
     if arguments.fail_on == "warning":
         counted.add(Severity.WARNING)
-    failed = any(found.severity in counted for found in loaded.diagnostics)
-    return Exit.FINDINGS if failed else Exit.CLEAN
+
+    def counts(found: Diagnostic) -> bool:
+        return found.severity in counted
+
+    if arguments.format == "text":
+        print_findings(loaded, sys.stdout)
+    else:
+        print(_as_format(arguments.format, loaded, inputs.problems, counts))
+    if inputs.problems:
+        return Exit.UNABLE
+    return Exit.FINDINGS if any(map(counts, loaded.diagnostics)) else Exit.CLEAN
+
+
+def _as_format(
+    name: str, loaded: Loaded, problems: Sequence[str], counts: Callable[[Diagnostic], bool]
+) -> str:
+    """The findings for a program. Each form is imported only when it is asked for."""
+    match name:
+        case "json":
+            from guard.cli.check_json import as_json  # noqa: PLC0415
+
+            return as_json(loaded)
+        case "sarif":
+            from guard.cli.check_sarif import as_sarif  # noqa: PLC0415
+
+            return as_sarif(loaded, problems)
+        case "github":
+            from guard.cli.check_github import as_github  # noqa: PLC0415
+
+            return "\n".join(filter(None, (as_github(loaded, problems), summary(loaded))))
+        case _:
+            from guard.cli.check_junit import as_junit  # noqa: PLC0415
+
+            return as_junit(loaded, problems, counts)
 
 
 def print_findings(loaded: Loaded, stream: TextIO) -> None:
