@@ -156,13 +156,40 @@ static long pass_again(__u32 index, struct object *object)
 }
 
 /*
+ * Whether a path is needed and the object has none. A file opened by its handle
+ * (open_by_handle_at) whose name has left the cache is known by its inode alone:
+ * its dentry has no parent (DCACHE_DISCONNECTED) until somebody looks the name
+ * up. Directories are given their place before anybody gets them. No path is
+ * needed where the automata would not look at it (name spaces' files, pipes).
+ */
+static __always_inline bool disconnected(const struct object *object)
+{
+	const struct guard_device *device = object->device;
+	struct dentry *dentry = object->dentry;
+	__u32 decided = object->subject ? device->subject : GUARD_STATE_FINAL;
+
+	if (dentry->d_parent != dentry || (dentry->d_inode->i_mode & S_IFMT) == S_IFDIR)
+		return false;
+	if (!object->subject)
+		for (int group = 0; group < GUARD_LIMIT_GROUPS; group++)
+			decided &= device->start[group];
+	return !(decided & GUARD_STATE_FINAL);
+}
+
+/*
  * Classifies object->dentry, in full and from the start. Afterwards reason is
  * GUARD_REASON_POLICY and the rows are filled in, or reason says why the object
  * could not be classified.
  */
 static __always_inline void classify(struct object *object)
 {
-	object->reason = unrefined(GUARD_REASON_RENAME_RACE, opaque_zero(object->tables));
+	__u32 zero = opaque_zero(object->tables);
+
+	if (disconnected(object)) {
+		object->reason = unrefined(GUARD_REASON_DISCONNECTED, zero);
+		return;
+	}
+	object->reason = unrefined(GUARD_REASON_RENAME_RACE, zero);
 	object->deadline = bpf_ktime_get_ns() + RENAME_PATIENCE_NS;
 	bpf_loop(RENAME_ATTEMPTS, pass_again, object, 0);
 }

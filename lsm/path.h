@@ -99,7 +99,8 @@ static __noinline __u32 walk_short(const struct tables *tables, struct dentry *l
 root_is_1:
 	return step_name(tables, state, d0);
 root_is_0:
-	return state;
+	/* Without a parent and not the root: see disconnected in classify.h. */
+	return d0 == d0->d_sb->s_root ? state : WALK_TOO_DEEP;
 }
 
 /* Components that one call of walk_block steps over; divides GUARD_LIMIT_DEPTH. */

@@ -23,7 +23,7 @@ static __noinline __u32 names_size(struct dentry *dentry)
 {
 	__u32 size = 0;
 
-	for (int i = 0; i < GUARD_LIMIT_DEPTH; i++) {
+	for (int i = 0; i <= GUARD_LIMIT_DEPTH; i++) {
 		struct dentry *parent = dentry->d_parent;
 
 		if (parent == dentry)
@@ -44,7 +44,7 @@ static __always_inline __u32 write_names(struct guard_event *event, char *bytes,
 					 struct dentry *dentry, const __u32 limit, __u32 flag,
 					 __u32 zero)
 {
-	for (int i = 0; i < GUARD_LIMIT_DEPTH; i++) {
+	for (int i = 0; i <= GUARD_LIMIT_DEPTH; i++) {
 		struct dentry *parent = dentry->d_parent;
 		const unsigned char *name = (void *)0;
 		__u32 size = dentry->d_name.len & NAME_BYTES;

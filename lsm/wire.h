@@ -52,6 +52,7 @@ enum guard_reason {
 	GUARD_REASON_NO_TABLES = 3,	/* no generation is in its slot */
 	GUARD_REASON_STACKED = 4,	/* a foreign stacking file system hides the object */
 	GUARD_REASON_CANARY = 5,	/* guard testing itself */
+	GUARD_REASON_DISCONNECTED = 6,	/* known by its inode alone: it has no path */
 };
 
 enum guard_task_flag {

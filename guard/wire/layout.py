@@ -54,6 +54,7 @@ class Reason(IntEnum):
     NO_TABLES = 3
     STACKED = 4
     CANARY = 5
+    DISCONNECTED = 6
 
 
 class TaskFlag(IntEnum):
