@@ -58,11 +58,13 @@ class Code(enum.Enum):
     EMPTY_VALUE = "G109", Severity.ERROR, "empty value"
     REPEATED = "G110", Severity.ERROR, "repeated entry"
     NOT_TOGETHER = "G111", Severity.ERROR, "keys that do not go together"
+    BAD_OPERATION = "G112", Severity.ERROR, "operation that cannot be read"
 
     DUPLICATE_POLICY = "G120", Severity.ERROR, "duplicate policy name"
     DUPLICATE_RULE_ID = "G121", Severity.ERROR, "duplicate rule id"
     TOO_MANY_POLICIES = "G122", Severity.ERROR, "too many policies"
     NOTHING_GATED = "G123", Severity.ERROR, "policy that gates nothing"
+    UNKNOWN_RULE = "G124", Severity.ERROR, "no rule of that id"
 
     PATTERN_SYNTAX = "G200", Severity.ERROR, "pattern that cannot be read"
     PATTERN_RELATIVE = "G201", Severity.ERROR, "pattern that does not start with '/'"

@@ -79,6 +79,21 @@ class Subject:
 
 
 @dataclass(frozen=True, slots=True)
+class Test:
+    """What the policy, by itself, must decide about one operation.
+
+    ``path`` is canonical and absolute, as text; as bytes it is UTF-8. ``rule`` is
+    the id of a rule that must be among those that decide, None where any may.
+    """
+
+    verb: FileVerb
+    path: str
+    expect: Effect
+    rule: str | None
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
 class Policy:
     """One named document. A section that is None is not gated."""
 
@@ -88,3 +103,4 @@ class Policy:
     file: FileSection | None
     source: str
     span: Span
+    tests: tuple[Test, ...] = ()

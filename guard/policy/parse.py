@@ -7,7 +7,7 @@ returned policy can be enforced as it stands. Knows no kernel and no host.
 
 from __future__ import annotations
 
-from guard.policy import limits, read
+from guard.policy import limits, operations, read
 from guard.policy.codes import Code
 from guard.policy.diagnostic import Diagnostic, Fix, Related, quoted
 from guard.policy.findings import Findings
@@ -20,6 +20,7 @@ from guard.policy.model import (
     Subject,
 )
 from guard.policy.nodes import Broken, Node, Scalar, Sequence
+from guard.policy.parse_tests import tests
 from guard.policy.source import Span
 from guard.policy.values import Field, Values, described, is_null
 from guard.policy.vocabulary import (
@@ -28,10 +29,8 @@ from guard.policy.vocabulary import (
     FILE_RULE,
     LANGUAGE_VERSION,
     MODES,
-    PLANNED_FILE_VERBS,
     POLICY,
     SUBJECT,
-    VERB_HINTS,
     VERB_WORDS,
 )
 from guard.wire.layout import FileVerb
@@ -82,6 +81,7 @@ def _policy(root: Node, values: Values, file: str) -> tuple[Policy, Span] | None
             help="each '---' begins a policy; take away the one with nothing after it",
         )
         return None
+    errors = values.findings.errors
     fields = values.mapping(root, POLICY, None)
     if fields is None:
         return None
@@ -90,9 +90,16 @@ def _policy(root: Node, values: Values, file: str) -> tuple[Policy, Span] | None
     mode = values.word(fields["mode"].value, "mode", MODES) if "mode" in fields else None
     subject = _subject(fields["subject"], values) if "subject" in fields else None
     section = _file_section(fields["file"], values) if "file" in fields else None
+    # While a rule is in error, it is not known which ids there are.
+    ids = None if section is None or values.findings.errors > errors else _ids(section)
+    wanted = tests(fields["tests"], values, ids) if "tests" in fields else ()
     if name is None or mode is None or subject is None:
         return None
-    return Policy(name.text, mode, subject, section, file, root.span), name.span
+    return Policy(name.text, mode, subject, section, file, root.span, wanted), name.span
+
+
+def _ids(section: FileSection) -> tuple[str, ...]:
+    return tuple(rule.id for rule in section.rules)
 
 
 def _version(field: Field | None, values: Values) -> None:
@@ -109,6 +116,7 @@ def _version(field: Field | None, values: Values) -> None:
         else f"this guard knows version {LANGUAGE_VERSION}, not {described(scalar)}",
         scalar.span,
         help=f"write version: {LANGUAGE_VERSION}",
+        fix=Fix(scalar.span, str(LANGUAGE_VERSION)) if quotes else None,
     )
 
 
@@ -249,34 +257,11 @@ def _verbs(node: Node, key: str, values: Values) -> tuple[FileVerb, ...]:
 
 def _unknown_verb(scalar: Scalar, values: Values) -> None:
     findings = values.findings
-    word = scalar.text
     if is_null(scalar):
-        findings.add(Code.EMPTY_VALUE, "a verb is wanted here", scalar.span, help=_all_verbs())
-    elif word in PLANNED_FILE_VERBS:
         findings.add(
-            Code.NOT_ENFORCED,
-            f"the verb '{word}' is not enforced by this version of guard",
-            scalar.span,
-            help=f"leave it out: guard refuses what it would not enforce; {_all_verbs()}",
+            Code.EMPTY_VALUE, "a verb is wanted here", scalar.span, help=operations.all_verbs()
         )
-    else:
-        hint = VERB_HINTS.get(word.lower())
-        parts = word.replace(",", " ").split()
-        if all(part in VERB_WORDS for part in parts):
-            hint = ", ".join(parts)
-        close = None if hint else findings.suggest(word, VERB_WORDS)
-        help = f"did you mean '{close}'?" if close else _all_verbs()
-        if hint:
-            help = f"{quoted(word)} is written [{hint}]"
-        findings.add(
-            Code.UNKNOWN_VERB,
-            f"{quoted(word)} is not a verb of the file section",
-            scalar.span,
-            "unknown verb",
-            help=help,
-            fix=Fix(scalar.span, close) if close else None,
-        )
-
-
-def _all_verbs() -> str:
-    return f"the verbs are {', '.join(VERB_WORDS)}"
+        return
+    found = operations.unknown_verb(scalar.text, findings.suggest)
+    fix = Fix(scalar.span, found.replacement) if found.replacement else None
+    findings.add(found.code, found.message, scalar.span, found.label, help=found.help, fix=fix)

@@ -20,8 +20,11 @@ from guard.policy.vocabulary import (
     LANGUAGE_VERSION,
     MODES,
     NAME_FORM,
+    OBJECT_FORM,
     POLICY,
     SUBJECT,
+    TEST,
+    VERB_WORDS,
     Key,
     Kind,
     Shape,
@@ -92,6 +95,16 @@ def _value(key: Key) -> Schema:
             return _shape(SUBJECT)
         case Kind.FILE:
             return _shape(FILE)
+        case Kind.TESTS:
+            return {"type": "array", "minItems": 1, "items": _shape(TEST)}
+        case Kind.OPERATION:
+            return {
+                "type": "string",
+                "pattern": f"^({'|'.join(VERB_WORDS)}) ({OBJECT_FORM})$",
+                "maxLength": limits.PATTERN_LENGTH,
+            }
+        case Kind.RULE_NAME:
+            return _name()
 
 
 def _name() -> Schema:

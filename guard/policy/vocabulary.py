@@ -82,6 +82,9 @@ class Kind(enum.Enum):
     RULES = enum.auto()
     SUBJECT = enum.auto()
     FILE = enum.auto()
+    TESTS = enum.auto()
+    OPERATION = enum.auto()
+    RULE_NAME = enum.auto()
 
 
 class Key(NamedTuple):
@@ -114,6 +117,9 @@ NAME_FORM_WORDS = "letters, digits, '.', '_' and '-', the first a letter or digi
 GENERATED_ID_FORM = r"(file|exec|net|kernel|ingress)\.[0-9]+"
 """Ids of rules that their author gave none: section.number. Nobody else may use them."""
 
+OBJECT_FORM = r"/|(/(?!\.{1,2}(/|$))[^/\x00]+)+"
+"""A canonical absolute path: the root, or components that are neither empty, '.' nor '..'."""
+
 _PATTERN_MEANING = (
     "* and ? stay within a component, ** crosses '/', [a-z] is one byte, {a,b} either. "
     "/dir/** is everything below /dir, /dir{,/**} the directory as well."
@@ -140,6 +146,7 @@ POLICY = Shape(
             "{exe: /usr/sbin/nginx}",
         ),
         Key("file", Kind.FILE, "Opening files and directories. Without it, files are not gated."),
+        Key("tests", Kind.TESTS, "What the policy must decide; `guard test` finds out."),
     ),
     planned=frozenset(
         [
@@ -147,7 +154,6 @@ POLICY = Shape(
             "net",
             "kernel",
             "ingress",
-            "tests",
             "include",
             "vars",
             "variables",
@@ -217,4 +223,20 @@ FILE_RULE = Shape(
     ),
     planned=frozenset(["kill", "expires", "tags", "owner"]),
     exactly_one=("allow", "deny"),
+)
+
+TEST = Shape(
+    "test",
+    "An operation, and what the policy must decide about it.",
+    (
+        Key(
+            "do",
+            Kind.OPERATION,
+            "A verb and the absolute path of one object, without patterns.",
+            True,
+            "read /etc/shadow",
+        ),
+        Key("expect", Kind.EFFECT, "allow or deny, by this policy alone.", True, "deny"),
+        Key("rule", Kind.RULE_NAME, "The id of a rule that must be one of those that decide it."),
+    ),
 )

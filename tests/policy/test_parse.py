@@ -43,6 +43,18 @@ def test_a_policy_comes_back_as_it_was_written() -> None:
     assert host.subject.host and host.mode is Mode.AUDIT
 
 
+def test_a_test_comes_back_as_it_was_written() -> None:
+    web, host = parsed(EVERYTHING)
+    assert web.tests == ()
+    first, second, listing = host.tests[:3]
+    assert (first.verb, first.path, first.rule) == (FileVerb.WRITE, "/boot/vmlinuz", "file.1")
+    assert (first.expect, second.expect, second.rule) == (Effect.DENY, Effect.ALLOW, None)
+    assert listing.verb is FileVerb.LIST
+    line = EVERYTHING.splitlines()[first.span.line - 1]
+    assert line[first.span.column - 1 :].startswith("{do: write /boot/vmlinuz")
+    assert host.tests[-1].path == "/srv/a file/..odd"
+
+
 def test_every_pattern_keeps_its_place() -> None:
     lines = EVERYTHING.splitlines()
     for policy in parsed(EVERYTHING):
@@ -238,7 +250,9 @@ def test_the_python_loader_judges_as_the_c_loader_does(data: bytes) -> None:
     if not {"G005", "G006", "G021"} & {*codes(fast), *codes(slow)}:
         assert slow.policies == fast.policies
         assert codes(slow) == codes(fast)
-    assert slow.usable == fast.usable
+    # YAML's own scanner refuses a tab between a key and its ':'; libyaml takes it.
+    if "G006" not in {*codes(fast), *codes(slow)}:
+        assert slow.usable == fast.usable
 
 
 def test_a_set_of_no_files_is_empty() -> None:

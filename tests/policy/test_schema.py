@@ -19,11 +19,12 @@ import yaml
 from guard.policy.diagnostic import Diagnostic
 from guard.policy.parse import parse_text
 from guard.policy.schema import schema
-from guard.policy.vocabulary import FILE, FILE_RULE, POLICY, SUBJECT
+from guard.policy.vocabulary import FILE, FILE_RULE, POLICY, SUBJECT, TEST
 from tests.policy.corpus import BAD, GOOD
 
 PARSER_ONLY = {
     "G020",  # JSON text cannot carry a duplicate key to a validator
+    "G124",  # a test that names a rule which is not there
     "G121",  # an id given twice is about two rules at once
     "G200",  # the meaning of a pattern
     "G202",
@@ -86,7 +87,7 @@ def test_every_mapping_is_closed_and_every_key_described() -> None:
                 yield from walk(value)
 
     mappings = list(walk(schema()))
-    assert len(mappings) == len((POLICY, SUBJECT, FILE, FILE_RULE))
+    assert len(mappings) == len(SHAPES)
     for mapping in mappings:
         assert mapping["additionalProperties"] is False
         assert all(key["description"].endswith(".") for key in mapping["properties"].values())
@@ -109,9 +110,12 @@ VALUES: tuple[Any, ...] = (
     "a\nb", "-x", [], [[]], {}, ["read"], ["read", "read"], ["/a", "/b"], ["/a", "/a"],
     ["read", "write", "list"], [None], [{}], {"exe": "/x"}, {"host": True}, {"default": "deny"},
     {"deny": "read", "path": "/x"}, [{"deny": "read", "path": "/x"}], "y" * 1024, "y" * 1025,
+    [{"do": "read /x", "expect": "deny"}], "read /x", "read /x/", "read x", "wriet /x", "read",
+    "delete /x", "read /", "list /a b/..c", "list /a/..", "read //x", "write  /x", "read /x\0",
     "/" + "p" * 4095, "/" + "p" * 4096,
 )  # fmt: skip
-KEYS = sorted({key.name for shape in (POLICY, SUBJECT, FILE, FILE_RULE) for key in shape.keys})
+SHAPES = (POLICY, SUBJECT, FILE, FILE_RULE, TEST)
+KEYS = sorted({key.name for shape in SHAPES for key in shape.keys})
 PLAUSIBLE: dict[str, tuple[Any, ...]] = {
     "name": ("x", "a.b_c-9", "0644", "no"),
     "mode": ("audit", "enforce"),
@@ -124,6 +128,10 @@ PLAUSIBLE: dict[str, tuple[Any, ...]] = {
     "path": ("/x", ["/a/**", "/b"]),
     "except": ("/x", ["/a/**", "/b"]),
     "audit": (True, False),
+    "do": ("read /x", "list /", "write /a/.b/c"),
+    "expect": ("allow", "deny"),
+    "rule": ("file.1", "x"),
+    "tests": ([{"do": "read /x", "expect": "deny"}],),
     "why": ("because", "yes", "1.10"),
 }
 OTHER_KEYS = ("", "exec", "kill", "unit", "Name", "names")

@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The tests of a policy: nodes to the model. Runs none of them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from guard.policy import limits, operations
+from guard.policy.codes import Code
+from guard.policy.diagnostic import Fix, quoted
+from guard.policy.model import Test
+from guard.policy.nodes import Broken, Node, Sequence
+from guard.policy.operations import Operation
+from guard.policy.values import Field, Values, described, is_null
+from guard.policy.vocabulary import EFFECTS, TEST
+
+
+def tests(field: Field, values: Values, ids: Collection[str] | None) -> tuple[Test, ...]:
+    """The tests that have no error. ``ids`` are the rules', None where they are not known."""
+    node = field.value
+    if not isinstance(node, Sequence):
+        if not isinstance(node, Broken):
+            values.findings.add(
+                Code.EMPTY_VALUE if is_null(node) else Code.WRONG_KIND,
+                "tests is a list: each test starts with '- '",
+                field.key.span if is_null(node) else node.span,
+                "nothing follows" if is_null(node) else f"this is {described(node)}",
+            )
+        return ()
+    if not node.items:
+        values.findings.add(
+            Code.EMPTY_VALUE,
+            "tests is an empty list",
+            node.span,
+            help="leave the key out when there are no tests",
+        )
+    return tuple(test for item in node.items if (test := _test(item, values, ids)) is not None)
+
+
+def _test(item: Node, values: Values, ids: Collection[str] | None) -> Test | None:
+    fields = values.mapping(item, TEST, None)
+    if fields is None:
+        return None
+    done = _operation(fields["do"].value, values) if "do" in fields else None
+    expect = values.word(fields["expect"].value, "expect", EFFECTS) if "expect" in fields else None
+    rule = _rule(fields["rule"].value, values, ids) if "rule" in fields else None
+    if done is None or expect is None:
+        return None
+    return Test(done.verb, done.path, expect, rule, item.span)
+
+
+def _operation(node: Node, values: Values) -> Operation | None:
+    scalar = values.text(node, "do", limits.PATTERN_LENGTH)
+    if scalar is None:
+        return None
+    found = operations.operation(scalar.text, values.findings.suggest)
+    if isinstance(found, Operation):
+        return found
+    place = scalar.part(found.start, found.end)
+    values.findings.add(
+        found.code,
+        found.message,
+        place,
+        found.label,
+        help=found.help,
+        fix=Fix(place, found.replacement) if found.replacement else None,
+    )
+    return None
+
+
+def _rule(node: Node, values: Values, ids: Collection[str] | None) -> str | None:
+    scalar = values.name(node, "rule")
+    if scalar is None:
+        return None
+    if ids is not None and scalar.text not in ids:
+        close = values.findings.suggest(scalar.text, ids)
+        values.findings.add(
+            Code.UNKNOWN_RULE,
+            f"this policy has no rule {quoted(scalar.text)}",
+            scalar.span,
+            "no such rule",
+            help=f"did you mean '{close}'?"
+            if close
+            else "a rule without an id of its own is called file.1, file.2 and so on",
+            fix=Fix(scalar.span, close) if close else None,
+        )
+    return scalar.text
