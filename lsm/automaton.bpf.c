@@ -74,16 +74,16 @@ __noinline __u32 guard_step_full(const struct tables *tables, __u32 state, __u64
  * check of rename_lock finds. Word by word, because the whole chain of calls
  * shares 512 bytes of stack.
  */
-static __always_inline __u32 step_long(const struct tables *tables, __u32 state, __u64 name,
-				       __u32 size)
+__noinline __u32 guard_step_long(const struct tables *tables, __u32 state, __u64 name, __u32 size)
 {
-	__u32 zero = opaque_zero(tables);
 	__u64 word = 0;
 
+	if (!tables)
+		return 0;
 	for (int done = 0; done < 256; done += sizeof(word)) {
-		__u32 part = unrefined(size, zero) - done;
+		__u32 part = unrefined(size, opaque_zero(tables)) - done;
 
-		if (done >= unrefined(size, zero))
+		if (done >= unrefined(size, opaque_zero(tables)))
 			break;
 		/* One register for the value and its check, or the verifier sees no bound. */
 		asm volatile("" : "+r"(part));
@@ -96,19 +96,35 @@ static __always_inline __u32 step_long(const struct tables *tables, __u32 state,
 	return state;
 }
 
-__noinline __u32 guard_step_long(const struct tables *tables, __u32 state, __u64 name, __u32 size)
-{
-	return tables ? step_long(tables, state, name, size) : 0;
-}
-
-/* Steps every state over '/' and then over a name, as guard_step_long does. */
+/*
+ * Steps every state over '/' and then over a name, as guard_step_long does, but
+ * reads each word of the name once for all of them.
+ */
 __noinline int guard_step_all(const struct tables *tables, struct states *states, __u64 name,
 			      __u32 size)
 {
+	__u64 word = 0;
+
 	if (!tables || !states)
 		return 0;
+#pragma unroll
 	for (int group = 0; group < GUARD_LIMIT_GROUPS; group++)
-		states->state[group] = step_long(
-			tables, step_slash(tables, states->state[group]), name, size);
+		states->state[group] = step_slash(tables, states->state[group]);
+	for (int done = 0; done < 256; done += sizeof(word)) {
+		__u32 part = unrefined(size, opaque_zero(tables)) - done;
+
+		if (done >= unrefined(size, opaque_zero(tables)))
+			break;
+		/* One register for the value and its check, or the verifier sees no bound. */
+		asm volatile("" : "+r"(part));
+		if (part > sizeof(word))
+			part = sizeof(word);
+		if (bpf_probe_read_kernel(&word, part, (void *)name + done))
+			break;
+#pragma unroll
+		for (int group = 0; group < GUARD_LIMIT_GROUPS; group++)
+			states->state[group] =
+				guard_step_word(tables, states->state[group], word, part);
+	}
 	return 0;
 }

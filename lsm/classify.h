@@ -33,7 +33,6 @@ struct object {
 	const struct tables *tables;
 	const struct guard_device *device;
 	struct dentry *dentry;
-	__u64 mask;	/* policies that ask; groups without any are not stepped */
 	__u64 deadline;	/* CLOCK_MONOTONIC, when classification gives up */
 	__u32 reason;	/* GUARD_REASON_POLICY when classified */
 	__u32 subject;	/* nonzero: step the subject automaton, into row[0] */
@@ -98,14 +97,13 @@ static __always_inline const struct guard_device *device_at(const struct tables 
  * opaque zero, so that to the verifier an early end looks like a late one.
  */
 static __always_inline void begin_object(struct object *object, const struct tables *tables,
-					 struct dentry *dentry, __u32 device, __u64 mask)
+					 struct dentry *dentry, __u32 device)
 {
 	__u32 zero = opaque_zero(tables);
 
 	object->tables = tables;
 	object->dentry = dentry;
 	object->device = device_at(tables, device);
-	object->mask = unrefined64(mask, zero);
 	object->reason = zero;
 #pragma unroll
 	for (int group = 0; group < GUARD_LIMIT_GROUPS; group++) {

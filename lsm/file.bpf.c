@@ -179,8 +179,7 @@ static __noinline int judge(const struct opening *opening, __u32 flags, __u32 fo
 	struct report report;
 	struct object object;
 
-	begin_object(&object, tables, dentry, opening->device,
-		     flags & GUARD_TASK_CANARY ? ~0ull : opening->policies);
+	begin_object(&object, tables, dentry, opening->device);
 	object.subject = 0;
 	report.verdict.policies = unrefined64(opening->policies, zero);
 	report.verdict.denied = zero;

@@ -49,7 +49,7 @@ static __always_inline __u64 subject_policies(const struct tables *tables, struc
 {
 	struct object object = { .subject = 1 };
 
-	begin_object(&object, tables, dentry, find_device(tables, dentry->d_sb->s_dev), 0);
+	begin_object(&object, tables, dentry, find_device(tables, dentry->d_sb->s_dev));
 	classify(&object);
 	if (object.reason) {
 		/* Policies only restrict, so the safe answer is all of them. */
