@@ -40,6 +40,7 @@ class CommandModule(Protocol):
 
 COMMANDS: dict[str, Command] = {
     "check": Command("guard.cli.check", "judge policies: no root, no kernel, nothing loaded"),
+    "test": Command("guard.cli.test", "run the tests that policies hold"),
     "explain": Command("guard.cli.explain", "what a finding's code means, with examples"),
     "schema": Command("guard.cli.schema", "the JSON Schema of policies, for editors"),
     "run": Command("guard.cli.run", "enforce policies, for the host or for one command"),
