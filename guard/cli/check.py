@@ -11,7 +11,7 @@ from typing import TextIO
 
 from guard.analysis.passes import analyse
 from guard.cli.exits import Exit
-from guard.cli.inputs import read_inputs
+from guard.cli.inputs import STDIN, read_inputs
 from guard.policy.codes import Severity
 from guard.policy.diagnostic import Diagnostic
 from guard.policy.load import Loaded, load
@@ -22,6 +22,7 @@ examples:
   guard check policies/              every .yaml and .yml file below
   guard check nginx.yaml ssh.yaml    judged together, as one host would load them
   guard check --format sarif -       standard input, findings for a program
+  guard check --fix policies/        mend what is certain, then tell the rest
 
 exit code: 0 no findings, 1 findings, 2 usage, 3 a file could not be read
 `guard explain CODE` tells more about a finding."""
@@ -46,11 +47,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="warning",
         help="the least severity that makes the exit code 1 (default: warning)",
     )
+    parser.add_argument(
+        "--fix", action="store_true", help="write the edits that are certain into the files first"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Check, print, and tell by the exit code."""
+    if arguments.fix and STDIN in arguments.paths:
+        print("guard check: --fix writes to files, and - is none", file=sys.stderr)
+        return Exit.USAGE
     inputs = read_inputs(arguments.paths)
+    if arguments.fix:
+        from guard.cli.fix import fix  # noqa: PLC0415 - only when asked for
+
+        fix(inputs)
     for problem in inputs.problems:
         print(f"guard: {problem}", file=sys.stderr)
     loaded = analyse(load(inputs.files))

@@ -10,15 +10,20 @@ from collections.abc import Iterator, Sequence
 from guard.policy import limits
 
 STDIN = "-"
+STDIN_NAME = "<stdin>"
 SUFFIXES = (".yaml", ".yml")
 
 
 class Inputs:
-    """Names and contents of files, and one sentence for each that could not be read."""
+    """Names and contents of files, and one sentence for each that could not be read.
+
+    ``paths`` has, for each name that is a file's, the path that opens it.
+    """
 
     def __init__(self) -> None:
         self.files: list[tuple[str, bytes]] = []
         self.problems: list[str] = []
+        self.paths: dict[str, str] = {}
         self._seen: set[tuple[int, int]] = set()
 
     def add(self, path: str) -> None:
@@ -28,7 +33,7 @@ class Inputs:
         """
         try:
             if path == STDIN:
-                self.files.append(("<stdin>", sys.stdin.buffer.read(limits.FILE_SIZE + 1)))
+                self.files.append((STDIN_NAME, sys.stdin.buffer.read(limits.FILE_SIZE + 1)))
             elif os.path.isdir(path):
                 before = len(self.files), len(self.problems)
                 for name in self._below(path):
@@ -72,7 +77,11 @@ def read_inputs(paths: Sequence[str]) -> Inputs:
         inputs.add(path)
     # Names that are not UTF-8 are kept apart by Python's surrogates, which no
     # output takes: they are shown as escapes.
-    inputs.files = [
-        (name.encode("utf-8", "backslashreplace").decode(), data) for name, data in inputs.files
-    ]
+    shown = [(_shown(path), path, data) for path, data in inputs.files]
+    inputs.files = [(name, data) for name, _, data in shown]
+    inputs.paths = {name: path for name, path, _ in shown if path != STDIN_NAME}
     return inputs
+
+
+def _shown(path: str) -> str:
+    return path.encode("utf-8", "backslashreplace").decode()

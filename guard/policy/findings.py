@@ -15,6 +15,40 @@ CERTAIN = 0.85
 """Likeness above which a misspelt key's value is judged as the meant key's would be."""
 
 
+def one_slip(word: str, known: str) -> bool:
+    """Whether one letter too many, too few, wrong or exchanged with the next makes the difference.
+
+    Capitals make none, and neither does '_' for '-'. Words of one or two
+    letters are too short to be sure of.
+    """
+    a, b = word.lower().replace("_", "-"), known
+    if min(len(a), len(b)) < 3 or abs(len(a) - len(b)) > 1:
+        return a == b
+    same = 0
+    while same < min(len(a), len(b)) and a[same] == b[same]:
+        same += 1
+    rest_a, rest_b = a[same:], b[same:]
+    if len(a) != len(b):
+        return rest_a[1:] == rest_b or rest_a == rest_b[1:]
+    exchanged = rest_a[1::-1] + rest_a[2:]
+    return rest_a[1:] == rest_b[1:] or exchanged == rest_b
+
+
+def certainly(word: str, meant: str | None, known: Iterable[str]) -> str | None:
+    """``meant`` when it is one slip of the hand away, and no other known word is as near.
+
+    It is written into the author's file when asked to, so a likeness will not do.
+    """
+    if meant is None or not one_slip(word, meant):
+        return None
+    return None if any(one_slip(word, each) for each in known if each != meant) else meant
+
+
+def further(found: Diagnostic) -> int:
+    """How many findings this one stands for: itself, or those that were left out."""
+    return int(found.message.partition(" ")[0]) if found.code is Code.MORE_FINDINGS else 1
+
+
 class Findings:
     """Appends to a list of diagnostics, up to limits.DIAGNOSTICS for one file.
 
@@ -66,7 +100,12 @@ class Findings:
 
     def certain(self, word: str, known: str) -> bool:
         """Whether ``word`` is so near to ``known`` that nothing else can be meant."""
-        return SequenceMatcher(a=word.lower(), b=known).ratio() >= CERTAIN
+        return one_slip(word, known) or SequenceMatcher(a=word.lower(), b=known).ratio() >= CERTAIN
+
+    def edit(self, span: Span, word: str, meant: str | None, known: Iterable[str]) -> Fix | None:
+        """The edit from a misspelt word to the meant one, where nothing else can be meant."""
+        sure = certainly(word, meant, known)
+        return None if sure is None else Fix(span, sure)
 
     def suggest(self, word: str, known: Iterable[str]) -> str | None:
         """The known word that ``word`` was probably meant to be."""

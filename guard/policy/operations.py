@@ -14,6 +14,7 @@ from typing import NamedTuple
 from guard.policy import limits
 from guard.policy.codes import Code
 from guard.policy.diagnostic import quoted
+from guard.policy.findings import certainly
 from guard.policy.vocabulary import OBJECT_FORM, PLANNED_FILE_VERBS, VERB_HINTS, VERB_WORDS
 from guard.wire.layout import FileVerb
 
@@ -76,7 +77,7 @@ def unknown_verb(word: str, suggest: Suggest) -> Complaint:
         len(word),
         "unknown verb",
         help,
-        close,
+        certainly(word, close, VERB_WORDS),
     )
 
 

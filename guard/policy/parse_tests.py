@@ -82,6 +82,6 @@ def _rule(node: Node, values: Values, ids: Collection[str] | None) -> str | None
             help=f"did you mean '{close}'?"
             if close
             else "a rule without an id of its own is called file.1, file.2 and so on",
-            fix=Fix(scalar.span, close) if close else None,
+            fix=values.findings.edit(scalar.span, scalar.text, close, ids),
         )
     return scalar.text

@@ -57,6 +57,12 @@ def described(node: Node) -> str:
     return "nothing"
 
 
+def double_quoted(text: str) -> str:
+    """Printable text of one line as YAML's double quotes hold it."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
 def is_null(node: Node) -> bool:
     """A key with nothing after it."""
     return isinstance(node, Scalar) and node.plain and node.text == ""
@@ -121,7 +127,7 @@ class Values:
             key.span,
             "unknown key",
             help=help,
-            fix=Fix(key.span, close) if close else None,
+            fix=self.findings.edit(key.span, key.text, close, known),
         )
         return close or key.text
 
@@ -208,8 +214,8 @@ class Values:
                     code,
                     f"{what} is text, and {words.format(shown)}",
                     scalar.span,
-                    help=f'write "{scalar.text}"',
-                    fix=Fix(scalar.span, f'"{scalar.text}"'),
+                    help=f"write {double_quoted(scalar.text)}",
+                    fix=Fix(scalar.span, double_quoted(scalar.text)),
                 )
                 return None
         if not scalar.text.strip():
@@ -272,6 +278,7 @@ class Values:
             f"{what} is true or false, without quotes",
             scalar.span,
             f"this is {described(scalar)}",
+            fix=Fix(scalar.span, scalar.text) if scalar.text in ("true", "false") else None,
         )
         return None
 
@@ -293,7 +300,7 @@ class Values:
             scalar.span,
             f"{choices} is wanted",
             help=f"did you mean '{close}'?" if close else None,
-            fix=Fix(scalar.span, close) if close else None,
+            fix=self.findings.edit(scalar.span, scalar.text, close, table),
         )
         return None
 
