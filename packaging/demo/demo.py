@@ -294,6 +294,9 @@ def main() -> int:
     except Unexpected as error:
         page.title(page.paint("31", f"NOT AS EXPECTED: {error}"))
         return 1
+    except KeyboardInterrupt:
+        page.title("Interrupted; everything is off again.")
+        return 130
     page.title(page.paint("32", f"All as expected, in {time.monotonic() - started:.0f} s."))
     return 0
 
