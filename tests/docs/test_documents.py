@@ -14,9 +14,10 @@ from guard.audit.decode import Decoder
 from guard.audit.lifecycle import LossCause
 from guard.audit.record import EXE_FOREIGN, Recorder
 from guard.audit.render_json import JsonRenderer
-from guard.cli.main import COMMANDS
+from guard.cli.exits import Exit
+from guard.cli.main import COMMANDS, main
 from guard.policy.load import load
-from guard.policy.vocabulary import FILE, FILE_RULE, FILE_VERBS, POLICY, SUBJECT
+from guard.policy.vocabulary import FILE, FILE_RULE, FILE_VERBS, POLICY, SUBJECT, TEST
 from guard.wire.layout import COUNTERS, EventFlag, Limit, Reason
 from tests.audit.samples import ORIGIN, FakeIndex, fixed_clock, wire_event
 
@@ -42,6 +43,16 @@ def test_a_policy_that_a_document_shows_is_clean(where: str, text: str) -> None:
     assert analyse(load([(where, text.encode())])).diagnostics == ()
 
 
+@pytest.mark.parametrize(("where", "text"), _blocks("yaml"))
+def test_the_tests_of_a_policy_that_a_document_shows_hold(
+    where: str, text: str, tmp_path: Path
+) -> None:
+    policy = tmp_path / "policy.yaml"
+    policy.write_text(text)
+    assert "tests:" in text
+    assert main(["test", str(policy)]) == Exit.CLEAN
+
+
 def test_documents_show_policies() -> None:
     assert {where for where, _ in _blocks("yaml")} == {"README.md", "docs/manual/policies.md"}
 
@@ -64,7 +75,7 @@ def test_every_counter_is_in_the_manual() -> None:
 
 def test_every_key_and_verb_is_in_the_manual() -> None:
     text = (MANUAL / "policies.md").read_text()
-    keys = [key.name for shape in (POLICY, SUBJECT, FILE, FILE_RULE) for key in shape.keys]
+    keys = [key.name for shape in (POLICY, SUBJECT, FILE, FILE_RULE, TEST) for key in shape.keys]
     words = [*keys, *(verb.name.lower() for verb in FILE_VERBS)]
     assert [word for word in words if not re.search(rf"`{word}[:`]", text)] == []
 
