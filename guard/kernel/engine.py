@@ -135,8 +135,9 @@ def load(
     generation: Tables,
     bits: int,
     ring_bytes: int = RING_BYTES,
+    root: Path = pins.ROOT,
 ) -> Engine:
-    """Load, fill, attach and pin a new instance. Any failure leaves nothing behind.
+    """Load, fill, attach and pin a new instance below ``root``. A failure leaves nothing behind.
 
     The tables are in force before the first hook is attached. Raises HostError
     with a remedy, or LibbpfError with the log.
@@ -149,7 +150,7 @@ def load(
             remedy="in a source tree run `make objects`; otherwise install guard again",
         )
     with ExitStack() as undo:
-        hidden = pins.begin(name)
+        hidden = pins.begin(name, root)
         undo.callback(pins.remove, hidden)
         tables_fd = tables.create(libbpf, generation, bits)
         try:
