@@ -39,13 +39,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--format",
         choices=("text", "json", "sarif", "github", "junit"),
         default="text",
-        help="how to show findings (default: text)",
+        metavar="FORM",
+        help="how to tell it: text (default), json, sarif, github, junit",
     )
     parser.add_argument(
         "--fail-on",
         choices=("warning", "error"),
         default="warning",
-        help="the least severity that makes the exit code 1 (default: warning)",
+        metavar="LEVEL",
+        help="what makes the exit code 1: warning (default) or error",
     )
     parser.add_argument(
         "--fix", action="store_true", help="write the edits that are certain into the files first"

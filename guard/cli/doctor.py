@@ -28,6 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.epilog = (
         "Loads guard's programs for a moment, without attaching them; changes nothing.\n\n"
+        "example:\n  guard doctor\n\n"
         "exit code: 0 this host can enforce, 3 it cannot"
     )
 

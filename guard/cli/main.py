@@ -43,6 +43,7 @@ COMMANDS: dict[str, Command] = {
     "test": Command("guard.cli.test", "run the tests that policies hold"),
     "explain": Command("guard.cli.explain", "what a finding's code means, with examples"),
     "schema": Command("guard.cli.schema", "the JSON Schema of policies, for editors"),
+    "completion": Command("guard.cli.completion", "completion of this command line in a shell"),
     "run": Command("guard.cli.run", "enforce policies, for the host or for one command"),
     "status": Command("guard.cli.status", "what is loaded, and whether it really denies"),
     "doctor": Command("guard.cli.doctor", "what this kernel can do, and what is missing"),
@@ -70,6 +71,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         return Exit.UNABLE
     except Exception:  # the outermost frame: anything here is a bug, and says so
         return _report_bug()
+
+
+def command_parser(name: str) -> tuple[CommandModule, argparse.ArgumentParser]:
+    """A command's module, imported now, and the parser of its arguments."""
+    command = COMMANDS[name]
+    parser = argparse.ArgumentParser(
+        prog=f"guard {name}",
+        description=command.summary,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    module = cast(CommandModule, importlib.import_module(command.module))
+    module.add_arguments(parser)
+    return module, parser
 
 
 def _dispatch(words: list[str]) -> int:

@@ -25,6 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = (
         "Sends a canary through every hook: a process that must be denied, and twins that\n"
         'must not. "enforcing" is said only when all of them were treated so.\n\n'
+        "example:\n  guard status --json\n\n"
         "exit code: 0 all is well or nothing is loaded, 1 an instance is degraded, 3 cannot tell"
     )
     parser.add_argument("--json", action="store_true", help="for a program")

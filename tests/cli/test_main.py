@@ -39,16 +39,18 @@ def test_help_lists_every_command_and_fits_a_screen(capsys: pytest.CaptureFixtur
     assert max(map(len, out.splitlines())) <= 80
 
 
-@pytest.mark.parametrize("command", ["check", "explain", "schema"])
+@pytest.mark.parametrize("command", COMMANDS)
 def test_a_commands_help_has_an_example_and_fits_a_screen(
-    command: str, capsys: pytest.CaptureFixture[str]
+    command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
     with pytest.raises(SystemExit) as caught:
         main([command, "--help"])
     out = capsys.readouterr().out
     assert caught.value.code == 0
     assert f"  guard {command}" in out
     assert len(out.splitlines()) <= 24
+    assert max(map(len, out.splitlines())) <= 100
 
 
 def test_no_command_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
