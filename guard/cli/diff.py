@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`guard diff OLD NEW`: what a change of policies allows or denies, with examples."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+
+from guard.analysis.evaluate import Decision
+from guard.cli.exits import Exit
+from guard.cli.usable import refused, usable_policies
+from guard.plan.compare import Change, Direction, FileChange, SubjectChange, compare
+from guard.plan.errors import PlanError
+from guard.plan.product import TooLarge
+from guard.plan.trial import reason
+from guard.policy.diagnostic import printable
+from guard.policy.model import FileRule
+
+_EPILOG = """\
+examples:
+  guard diff old.yaml new.yaml                     every change, with an example
+  guard diff --fail-on loosen main/ branch/        for a pull request's checks
+  git show main:web.yaml | guard diff - web.yaml   against another commit
+
+Policies are compared by name, each by itself, over all paths there can be:
+no line means that no decision changed. Each example is a shortest path.
+
+exit code: 0 compared, 1 --fail-on is met or a policy is refused, 2 usage, 3 unreadable"""
+
+_FAILS = {
+    "loosen": {Direction.LOOSENS},
+    "tighten": {Direction.TIGHTENS},
+    "any": set(Direction),
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of `guard diff`."""
+    parser.description = "What became allowed or denied between two versions of policies."
+    parser.epilog = _EPILOG
+    parser.add_argument("old", metavar="OLD", help="a policy file, a directory of them, or -")
+    parser.add_argument("new", metavar="NEW", help="the same, as it is now")
+    parser.add_argument("--json", action="store_true", help="for a program")
+    parser.add_argument("--fail-on", choices=tuple(_FAILS), help="exit with 1 on such a change")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Compare, print, and tell by the exit code."""
+    old = usable_policies([arguments.old])
+    if isinstance(old, Exit):
+        return old
+    new = usable_policies([arguments.new])
+    if isinstance(new, Exit):
+        return new
+    try:
+        changes = compare(old, new)
+    except PlanError as error:
+        return refused(error)
+    except TooLarge:
+        print("guard: these versions are too large to be compared exactly", file=sys.stderr)
+        return Exit.UNABLE
+    if arguments.json:
+        print(json.dumps({"format": 1, "changes": [_as_json(each) for each in changes]}, indent=2))
+    else:
+        for change in changes:
+            print("\n".join(map(printable, _as_text(change))))
+        print(_sum(changes))
+    wanted = _FAILS.get(arguments.fail_on, set())
+    return Exit.FINDINGS if any(each.direction in wanted for each in changes) else Exit.CLEAN
+
+
+def _sum(changes: list[Change]) -> str:
+    loosened = sum(change.direction is Direction.LOOSENS for change in changes)
+    if not changes:
+        return "no decision changed"
+    return f"{loosened} loosened, {len(changes) - loosened} tightened"
+
+
+def _shown(path: bytes) -> str:
+    return path.decode("utf-8", "backslashreplace")
+
+
+def _as_text(change: Change) -> list[str]:
+    head = f"{change.name}: {change.direction.value}: "
+    if isinstance(change, SubjectChange):
+        gone = change.direction is Direction.LOOSENS
+        word = "no longer applies" if gone else "now applies"
+        return [f"{head}the policy {word} to {_shown(change.witness)}"]
+    if not isinstance(change, FileChange):
+        return [head + change.what]
+    now = "allowed" if _allowed(change.new) else "denied"
+    return [
+        f"{head}{change.verb.name.lower()} {_shown(change.witness)} is {now} now",
+        f"  before: {_side(change.old)}",
+        f"  now:    {_side(change.new)}",
+    ]
+
+
+def _allowed(decision: Decision | None) -> bool:
+    return decision is None or decision.allowed
+
+
+def _side(decision: Decision | None) -> str:
+    if decision is None:
+        return "allowed: no such policy"
+    return f"{'allowed' if decision.allowed else 'denied'} by {reason(decision)}"
+
+
+def _as_json(change: Change) -> dict[str, object]:
+    made: dict[str, object] = {"policy": change.name, "direction": change.direction.value}
+    if isinstance(change, SubjectChange):
+        return made | {"kind": "subject", "exe": _shown(change.witness)}
+    if not isinstance(change, FileChange):
+        return made | {"kind": "policy", "what": change.what}
+    return made | {
+        "kind": "file",
+        "verb": change.verb.name.lower(),
+        "path": _shown(change.witness),
+        "old": _decision_json(change.old),
+        "new": _decision_json(change.new),
+    }
+
+
+def _decision_json(decision: Decision | None) -> dict[str, object] | None:
+    if decision is None:
+        return None
+    return {
+        "allowed": decision.allowed,
+        "default": decision.default,
+        "rules": [_rule_json(rule) for rule in decision.deciding],
+    }
+
+
+def _rule_json(rule: FileRule) -> dict[str, object]:
+    return {"id": rule.id, "file": rule.span.file, "line": rule.span.line}
