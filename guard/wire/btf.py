@@ -67,10 +67,17 @@ class Btf:
         self._types: list[Type | None] = [None]
         at, end = header + type_off, header + type_off + type_len
         while at < end:
-            at = self._read_type(section, at)
+            # Every type takes bytes of the section, so this ends where the section does.
+            try:
+                at = self._read_type(section, at)
+            except struct.error as error:
+                raise BtfError(f"BTF type {len(self._types)}: {error}") from None
 
     def _string(self, offset: int) -> str:
-        return self._strings[offset : self._strings.index(b"\0", offset)].decode()
+        try:
+            return self._strings[offset : self._strings.index(b"\0", offset)].decode()
+        except ValueError as error:
+            raise BtfError(f"BTF string at {offset}: {error}") from None
 
     def _read_type(self, section: bytes, at: int) -> int:
         name, info, size_or_type = _TYPE.unpack_from(section, at)
@@ -90,12 +97,18 @@ class Btf:
         return at + extra
 
     def _resolve(self, type_id: int) -> Type:
-        found = self._types[type_id]
-        while found is not None and found.kind in _MODIFIERS:
-            found = self._types[found.size_or_type]
-        if found is None:
-            raise BtfError(f"type {type_id} is void")
-        return found
+        at = type_id
+        # A chain of modifiers longer than the types goes round in a circle.
+        for _ in self._types:
+            if at >= len(self._types):
+                raise BtfError(f"type {at} is not among the {len(self._types)} of the object")
+            found = self._types[at]
+            if found is None:
+                raise BtfError(f"type {type_id} is void")
+            if found.kind not in _MODIFIERS:
+                return found
+            at = found.size_or_type
+        raise BtfError(f"type {type_id} is made of itself")
 
     def named(self, kind: str) -> dict[str, Type]:
         """All types of ``kind`` ("struct" or "enum") that have a name."""
@@ -110,6 +123,8 @@ class Btf:
         """Size in bytes and code of one element."""
         if type_.kind == _INT:
             letters = {1: "B", 2: "H", 4: "I", 8: "Q"}
+            if type_.size_or_type not in letters:
+                raise BtfError(f"an integer of {type_.size_or_type} bytes may not cross the border")
             code = letters[type_.size_or_type]
             if type_.name == "char":
                 code = "c"
@@ -146,12 +161,15 @@ def btf_section(elf: bytes) -> bytes:
     """
     if elf[:6] != b"\x7fELF\x02\x01":
         raise BtfError("not a 64-bit little-endian ELF object")
-    (table,) = struct.unpack_from("<Q", elf, 0x28)
-    size, count, names_index = struct.unpack_from("<HHH", elf, 0x3A)
-    headers = [struct.unpack_from("<IIQQQQ", elf, table + size * i) for i in range(count)]
-    names = headers[names_index]
-    strings = elf[names[4] : names[4] + names[5]]
-    for name, _type, _flags, _address, offset, length in headers:
-        if strings[name : strings.index(b"\0", name)] == b".BTF":
-            return elf[offset : offset + length]
+    try:
+        (table,) = struct.unpack_from("<Q", elf, 0x28)
+        size, count, names_index = struct.unpack_from("<HHH", elf, 0x3A)
+        headers = [struct.unpack_from("<IIQQQQ", elf, table + size * i) for i in range(count)]
+        names = headers[names_index]
+        strings = elf[names[4] : names[4] + names[5]]
+        for name, _type, _flags, _address, offset, length in headers:
+            if strings[name : strings.index(b"\0", name)] == b".BTF":
+                return elf[offset : offset + length]
+    except (struct.error, IndexError, ValueError) as error:
+        raise BtfError(f"the ELF object's section table: {error}") from None
     raise BtfError("the object has no .BTF section; was it compiled with -g?")
