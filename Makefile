@@ -35,14 +35,14 @@ venv: packages
 demo: setup ## watch a policy deny on a real kernel; touches only its own files
 	@packaging/demo/run
 
-.PHONY: test lint types test-unit test-kernels
+.PHONY: test lint types test-unit test-kernels test-refusal
 # One after the other, cheapest first: a later stage is not worth its time when
 # an earlier one fails.
 test: setup ## lint, types, unit tests, and the kernel suite on 6.1 and 6.12
 	@$(MAKE) --no-print-directory lint
 	@$(MAKE) --no-print-directory types
 	@$(MAKE) --no-print-directory test-unit
-	@$(MAKE) --no-print-directory $(TEST_KERNELS:%=test-kernel-%)
+	@$(MAKE) --no-print-directory $(TEST_KERNELS:%=test-kernel-%) test-refusal
 
 lint: venv ## ruff's rules and form
 	$(PYTHON) -m ruff check
@@ -62,6 +62,13 @@ test-kernel-%: setup drivers
 	@$(PYTHON) -m tests.vm fetch $*
 	$(PYTHON) -m tests.vm run --kernel $* --timeout $(GUEST_TIMEOUT) --env GUARD_REQUIRE_KERNEL=1 -- \
 		$(PYTHON) -m pytest -q -p no:cacheprovider -m kernel tests/kernel
+
+# A boot without bpf among the LSMs, on the last of the kernels.
+test-refusal: setup
+	@$(PYTHON) -m tests.vm fetch $(lastword $(TEST_KERNELS))
+	$(PYTHON) -m tests.vm run --kernel $(lastword $(TEST_KERNELS)) --lsm lockdown,capability,yama \
+		--env GUARD_REQUIRE_KERNEL=1 -- \
+		$(PYTHON) -m pytest -q -p no:cacheprovider -m kernel tests/kernel/refused
 
 .PHONY: format lint-c lock wheel bench clean
 format: venv ## put all sources into form

@@ -84,11 +84,11 @@ def handle(path: str | Path) -> bytes:
     return buffer.raw
 
 
-def open_handle(directory: str | Path, handle: bytes) -> int:
-    """The file of a handle, opened for reading; ``directory`` is on its file system."""
+def open_handle(directory: str | Path, handle: bytes, flags: int = os.O_RDONLY) -> int:
+    """The file of a handle, opened; ``directory`` is on its file system."""
     where = os.open(directory, os.O_RDONLY)
     try:
-        return _done(_C.open_by_handle_at(where, handle, os.O_RDONLY), "open_by_handle_at")
+        return _done(_C.open_by_handle_at(where, handle, flags), "open_by_handle_at")
     finally:
         os.close(where)
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the kernel suite stands on: one loaded instance, and processes under its policies.
 
-Loading takes seconds in a guest and a switch of tables milliseconds, so a
-module loads once and each test puts its own policies in force.
+Loading takes seconds in a guest and a switch of tables milliseconds, so
+one is loaded for all and each test puts its own policies in force.
 """
 
 from __future__ import annotations
@@ -25,6 +25,9 @@ from guard.policy.load import load
 from guard.policy.model import Policy
 
 DRIVERS = Path(__file__).parents[2] / "build" / "drivers"
+
+# The name of the instance that the tests share.
+SHARED = "suite"
 
 # Labels are given by the tests: no executable matches, and an exec keeps them.
 TREE = "{exe: /none/such, inherit: true}"

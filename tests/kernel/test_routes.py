@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -424,23 +423,6 @@ def test_the_record_of_a_stacked_file_tells_its_real_path_where_the_kernel_does(
     assert denied.record["reason"] == ("policy" if later else "stacked")
 
 
-@pytest.fixture(scope="module")
-def disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A file system on a disk, whose dentries can be dropped."""
-    top = tmp_path_factory.mktemp("disk")
-    with (top / "image").open("wb") as image:
-        image.truncate(16 << 20)
-    for command in (
-        ["mkfs.ext4", "-q", "-O", "^has_journal", top / "image"],
-        ["modprobe", "-a", "loop", "ext4"],
-    ):
-        subprocess.run(command, check=True)
-    (top / "disk").mkdir()
-    subprocess.run(["mount", "-o", "loop", top / "image", top / "disk"], check=True)
-    yield top / "disk"
-    calls.unmount(top / "disk")
-
-
 def test_a_handle_to_a_file_that_has_left_the_cache_of_names_is_denied(
     disk: Path, enforcer: Enforcer
 ) -> None:
@@ -459,4 +441,33 @@ def test_a_handle_to_a_file_that_has_left_the_cache_of_names_is_denied(
     calls.drop_names()
     denied = enforcer.attempt(act, "secret")
     assert denied.errno == errno.EACCES
-    assert denied.record["verdict"] == "denied"
+    assert denied.record["reason"] == "disconnected"
+    assert denied.record["object"]["inode"] == str((disk / "d" / "secret").stat().st_ino)
+    # Its path is known again now.
+    denied = enforcer.attempt(act, "secret")
+    assert denied.errno == errno.EACCES
+    expect(denied.record, path=disk / "d" / "secret")
+
+
+def test_a_handle_needs_no_path_where_no_rule_asks_for_one(disk: Path, enforcer: Enforcer) -> None:
+    (disk / "free").write_text("contents")
+    handle = calls.handle(disk / "free")
+    enforcer.enforce(policy(rule("deny", "read", "/none/such")))
+    calls.drop_names()
+    attempt = enforcer.attempt(lambda: os.close(calls.open_handle(disk, handle)))
+    assert (attempt.errno, attempt.records) == (0, [])
+
+
+def test_what_never_has_a_path_gets_the_default(enforcer: Enforcer) -> None:
+    def act() -> None:
+        opened(f"/proc/self/fd/{os.memfd_create('secret')}")
+        opened(f"/proc/self/fd/{os.pipe()[1]}", os.O_WRONLY)
+        opened("/proc/self/ns/net")
+
+    enforcer.enforce(policy(rule("deny", "[read, write]", "/**/secret", "/*")))
+    attempt = enforcer.attempt(act)
+    assert (attempt.errno, attempt.records) == (0, [])
+    enforcer.enforce(policy(rule("allow", "[read, write, list]", "/**"), default="deny"))
+    denied = enforcer.attempt(lambda: opened(f"/proc/self/fd/{os.memfd_create('secret')}"))
+    assert denied.errno == errno.EACCES
+    assert denied.record["flags"] == ["foreign", "unlinked"]
