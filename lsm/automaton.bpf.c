@@ -12,12 +12,9 @@
 static __always_inline __u32 step_byte(const struct tables *tables, __u32 state, __u64 word,
 				       const int i)
 {
-	const void *at = tables;
+	const void *at = at_offset(tables, (i ? word >> (8 * i - 1) : word << 1) & 0x1fe);
 
-	at += (i ? word >> (8 * i - 1) : word << 1) & 0x1fe;
-	/* Keeps the array's own offset in the load, where it costs no register. */
-	asm volatile("" : "+r"(at));
-	return cell(tables, state, *(const __u16 *)(at + offsetof(struct tables, root.column)));
+	return step(tables, state, *(const __u16 *)(at + offsetof(struct tables, root.column)));
 }
 
 /*
