@@ -83,6 +83,7 @@ def run(arguments: argparse.Namespace) -> int:
         policies = [_for_tree(policy) for policy in policies]
     name = arguments.name or (f"run-{os.getpid()}" if command else HOST_INSTANCE)
     sink: Sink = FileSink(Path(arguments.log)) if arguments.log else StdoutSink()
+    loop.hold_signals()
     try:
         begun = session.start(policies, name, bool(command), {"log": sink}, exempt=not command)
     except PlanRefused as error:
@@ -168,6 +169,7 @@ def _become(command: list[str], go_out: int, go_in: int) -> None:
     os.close(go_in)
     if os.read(go_out, 1) != b"!":
         os._exit(Exit.UNABLE)
+    loop.release_signals()
     try:
         os.execvp(command[0], command)  # noqa: S606 - the user's own command
     except FileNotFoundError:

@@ -16,7 +16,25 @@ from guard.errors import GuardError
 # How often the kernel's counters are compared with what arrived.
 SETTLE_SECONDS = 1.0
 
+# Batches of records before everything else gets its turn: who is denied faster
+# than records are written must not keep guard from stopping or counting.
+BATCHES_A_TURN = 64
+
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def hold_signals() -> None:
+    """Keep stop signals waiting until ``serve`` takes them.
+
+    Otherwise one that comes while an instance is loaded, or before it is served,
+    would end this process and leave the instance in force.
+    """
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
+
+
+def release_signals() -> None:
+    """Undo ``hold_signals``: for a child that is to become something else."""
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
 
 
 def serve(session: Session, child: int | None, log: FilteringBoundLogger) -> int:
@@ -32,6 +50,7 @@ def serve(session: Session, child: int | None, log: FilteringBoundLogger) -> int
     previous = {number: signal.signal(number, lambda *_: None) for number in STOP_SIGNALS}
     signal.set_wakeup_fd(signalled, warn_on_full_buffer=False)
     pidfd = os.pidfd_open(child) if child is not None else -1
+    held = signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
     try:
         with open(MOUNTINFO, "rb") as mounts:
             poll = select.poll()
@@ -44,8 +63,9 @@ def serve(session: Session, child: int | None, log: FilteringBoundLogger) -> int
             due = time.monotonic() + SETTLE_SECONDS
             while True:
                 ready = dict(poll.poll(max(0, int((due - time.monotonic()) * 1000))))
-                while session.collector.collect():
-                    pass
+                for _ in range(BATCHES_A_TURN):
+                    if not session.collector.collect():
+                        break
                 if time.monotonic() >= due:
                     session.settle()
                     due = time.monotonic() + SETTLE_SECONDS
@@ -58,6 +78,7 @@ def serve(session: Session, child: int | None, log: FilteringBoundLogger) -> int
                 if pidfd >= 0 and pidfd in ready:
                     return 0
     finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, held)
         signal.set_wakeup_fd(-1)
         for number, handler in previous.items():
             signal.signal(number, handler)
