@@ -33,7 +33,7 @@ class Resolution(NamedTuple):
     ``policy`` and ``mode`` are None if no policy is behind it (tables missing,
     a canary). ``rule`` is None where a section's default decided; ``file`` and
     ``line`` are then the section's. ``others`` are the names of further
-    policies with the same verdict.
+    policies that refuse it, those in mode audit too, or that want a record.
     """
 
     policy: str | None

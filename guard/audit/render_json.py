@@ -14,8 +14,9 @@ The members, in this order; ``schema`` counts up when one changes its meaning:
 - ``verbs``: what was asked for.
 - ``policy``: ``name``, ``mode``, ``generation``. ``rule``: ``id`` (null: the
   section's default), ``file``, ``line``, ``why``. ``others``: more policies
-  with this verdict. Only if the policies could not be told: ``masks``, the
-  kernel's own ``denied`` and ``audited`` bits in hexadecimal.
+  that refuse it, those in mode audit too (or, allowed, that want a record).
+  Only if the policies could not be told: ``masks``, the kernel's own ``denied``
+  and ``audited`` bits in hexadecimal.
 - ``object``: ``path``, ``device`` (major:minor), ``inode``.
 - ``process``: ``pid``, ``tid``, ``parent``, ``start_ns``, ``exe`` (null: a
   kernel thread), ``exe_device``, ``exe_inode``, ``uid``, ``gid``, ``cgroup``, ``comm``.

@@ -19,9 +19,14 @@ class GenerationIndex:
         """The first policy with the event's verdict, and its rule. Raises LookupError."""
         if event.reason == Reason.CANARY:
             return Resolution(None, None, None, None, None, None, ())
-        denied = event.enforced if event.error else event.denied
-        if denied:
-            causes = self._plan.explain(denied, event.by_rule, event.class_id, event.verbs)
+        if event.denied:
+            # The one that the verdict is due to comes first.
+            enforced = event.enforced if event.error else 0
+            causes = [
+                cause
+                for denied in (enforced, event.denied & ~enforced)
+                for cause in self._plan.explain(denied, event.by_rule, event.class_id, event.verbs)
+            ]
         else:
             causes = self._plan.explain_audited(event.audited, event.class_id, event.verbs)
         return _resolution(causes)
