@@ -250,6 +250,10 @@ int BPF_PROG(guard_file_open, struct file *file, int ret)
 	opening.dentry = file->f_path.dentry;
 	opening.policies = policies;
 	opening.device = unrefined(find_device(tables, opening.dentry->d_sb->s_dev), zero);
+	/* Before 6.5 the second open has the upper path, by which the first was judged. */
+	if (!bpf_core_field_exists(((struct backing_file *)0)->user_path) && opening.device &&
+	    file->f_inode->i_sb != opening.dentry->d_sb)
+		return 0;
 	opening.verbs = unrefined(verbs_of(file), zero);
 	if (!(flags & GUARD_TASK_CANARY) && opening.device && plainly_allowed(&opening))
 		return 0;
