@@ -42,6 +42,7 @@ COMMANDS: dict[str, Command] = {
     "check": Command("guard.cli.check", "judge policies: no root, no kernel, nothing loaded"),
     "test": Command("guard.cli.test", "run the tests that policies hold"),
     "diff": Command("guard.cli.diff", "what a change of policies allows or denies"),
+    "why": Command("guard.cli.why", "which policies and rules decide one operation"),
     "explain": Command("guard.cli.explain", "what a finding's code means, with examples"),
     "schema": Command("guard.cli.schema", "the JSON Schema of policies, for editors"),
     "completion": Command("guard.cli.completion", "completion of this command line in a shell"),
