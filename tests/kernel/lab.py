@@ -163,11 +163,16 @@ class Tally(NamedTuple):
 
 
 class Openers:
-    """Processes that open, rename and fork beside each other (lab/openers.c)."""
+    """Processes that open, rename and fork beside each other (lab/openers.c).
 
-    def __init__(self, program: Path, *roles: str) -> None:
+    ``nice``: how far they stand back behind the test that they run beside.
+    """
+
+    def __init__(self, program: Path, *roles: str, nice: int = 0) -> None:
         self._process = subprocess.Popen(
-            [program, *roles], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+            ["nice", "-n", str(nice), program, *roles],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
         )
         assert self._process.stdout
         assert self._process.stdout.readline() == b"ready\n"

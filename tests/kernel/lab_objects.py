@@ -143,7 +143,7 @@ def policies(rng: random.Random, top: str, paths: Sequence[bytes], number: int) 
 
 def unanchored() -> list[Policy]:
     """Policies whose patterns, taken together, multiply states: for several automata."""
-    words = ("a", "b", "e", "k", "l", "s")
+    words = ("a", "b", "e", "k", "s")
     return [
         policy(
             *(

@@ -84,10 +84,11 @@ def test_a_thousand_swaps_deny_nothing_falsely_and_let_nothing_through(
     generations = two_generations(directory)
     denied, allowed = directory / "denied", directory / "allowed"
     nobody = directory / "for-nobody"
+    watch = f"{denied}:{allowed}"
     lab.engine.switch(generations[0])
     with (
-        Openers(program, f"watch:0:{denied}:{allowed}", f"watch:1:{denied}:{allowed}") as ours,
-        Openers(program, f"watch:-:{nobody}:{allowed}") as unlabelled,
+        Openers(program, f"watch:0:{watch}", f"watch:1:{watch}", nice=10) as ours,
+        Openers(program, f"watch:-:{nobody}:{allowed}", nice=15) as unlabelled,
     ):
         # Bit 1 is the other policy's where there is one, and nobody's or the host's where not.
         lab.label(ours.pid, 0b11)
