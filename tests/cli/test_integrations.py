@@ -163,5 +163,12 @@ def test_the_fix_hook_mends(checkout: Path) -> None:
     assert (checkout / "policies" / "good.yaml").read_text() == GOOD
 
 
+def test_the_form_hook_writes_the_form(checkout: Path) -> None:
+    (checkout / "policies" / "good.yaml").write_text(GOOD.replace("/etc/shadow", "'/etc/shadow'"))
+    done = hook("guard-fmt", checkout)
+    assert (done.returncode, done.stdout) == (Exit.CLEAN, "changed policies/good.yaml\n")
+    assert (checkout / "policies" / "good.yaml").read_text() == GOOD
+
+
 def test_a_hooks_id_is_given_once() -> None:
     assert len({each["id"] for each in HOOKS}) == len(HOOKS)
