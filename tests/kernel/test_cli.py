@@ -226,6 +226,8 @@ def test_a_policy_file_that_is_not_there_is_named(tmp_path: Path) -> None:
 NOBODY = """
 import contextlib, io, os, sys
 from guard.cli.main import main
+from guard.policy.load import load
+load([("policy.yaml", b"version: 1")])
 for command in ("run", "status", "unload"):
     with contextlib.suppress(SystemExit), contextlib.redirect_stdout(io.StringIO()):
         main([command, "--help"])
@@ -248,7 +250,8 @@ def test_a_user_who_is_not_root_gets_one_sentence(command: str, tmp_path: Path) 
     ended = subprocess.run(
         [sys.executable, "-c", NOBODY, *words], capture_output=True, text=True, check=False
     )
-    assert (ended.returncode, ended.stdout) == (3, "")
+    assert ended.returncode == 3, ended.stderr
+    assert ended.stdout == ""
     problem, remedy = ended.stderr.splitlines()
     assert problem.startswith("guard: enforcing needs root")
     assert remedy.startswith("  remedy: run it with sudo")
