@@ -75,6 +75,7 @@ class Code(enum.Enum):
     USELESS_ALLOW = "G301", Severity.ERROR, "allow rule that changes nothing"
     USELESS_SECTION = "G302", Severity.ERROR, "section that changes nothing"
     EXCEPT_ALL = "G303", Severity.ERROR, "rule whose exceptions leave nothing"
+    SHADOWED_RULE = "G304", Severity.WARNING, "rule that others make useless"
     NO_BOUNDARY = "G310", Severity.WARNING, "pattern without a boundary"
     TWO_IN_ONE = "G311", Severity.WARNING, "two patterns in one text"
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from guard.analysis.passes import analyse
+from guard.plan.shadowed import add_shadowed
 from guard.policy.load import Loaded, load
 
 CORPUS = Path(__file__).parent.parent / "corpus"
@@ -17,12 +18,11 @@ HEAD = "version: 1\nname: demo\nmode: audit\nsubject: {host: true}\n"
 
 def judge(*texts: str | bytes) -> Loaded:
     """Everything that `guard check` finds in files of these texts."""
-    return analyse(
-        load(
-            (f"{number}.yaml", text if isinstance(text, bytes) else text.encode())
-            for number, text in enumerate(texts)
-        )
+    loaded = load(
+        (f"{number}.yaml", text if isinstance(text, bytes) else text.encode())
+        for number, text in enumerate(texts)
     )
+    return add_shadowed(analyse(loaded))
 
 
 def codes(loaded: Loaded) -> list[str]:
