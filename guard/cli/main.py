@@ -76,13 +76,32 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _report_bug()
 
 
+class _Help(argparse.RawDescriptionHelpFormatter):
+    """Help as wide as the terminal; argparse itself would import shutil on every start."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, width=_columns() - 2)
+
+
+def _columns() -> int:
+    """The terminal's width: COLUMNS, or what standard output tells, or 80."""
+    try:
+        return int(os.environ["COLUMNS"])
+    except (KeyError, ValueError):
+        pass
+    try:
+        return os.get_terminal_size(1).columns or 80
+    except OSError:
+        return 80
+
+
 def command_parser(name: str) -> tuple[CommandModule, argparse.ArgumentParser]:
     """A command's module, imported now, and the parser of its arguments."""
     command = COMMANDS[name]
     parser = argparse.ArgumentParser(
         prog=f"guard {name}",
-        description=command.summary,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description=f"{command.summary[0].upper()}{command.summary[1:]}.",
+        formatter_class=_Help,
         allow_abbrev=False,
     )
     module = cast(CommandModule, importlib.import_module(command.module))
@@ -92,15 +111,7 @@ def command_parser(name: str) -> tuple[CommandModule, argparse.ArgumentParser]:
 
 def _dispatch(words: list[str]) -> int:
     if words and words[0] in COMMANDS:
-        command = COMMANDS[words[0]]
-        parser = argparse.ArgumentParser(
-            prog=f"guard {words[0]}",
-            description=f"{command.summary[0].upper()}{command.summary[1:]}.",
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-            allow_abbrev=False,
-        )
-        module = cast(CommandModule, importlib.import_module(command.module))
-        module.add_arguments(parser)
+        module, parser = command_parser(words[0])
         own, command_line = words[1:], None
         if getattr(module, "TAKES_COMMAND", False) and "--" in own:
             at = own.index("--")

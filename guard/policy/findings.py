@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from difflib import SequenceMatcher, get_close_matches
 
 from guard.policy import limits
 from guard.policy.codes import Code, Severity
@@ -100,6 +99,8 @@ class Findings:
 
     def certain(self, word: str, known: str) -> bool:
         """Whether ``word`` is so near to ``known`` that nothing else can be meant."""
+        from difflib import SequenceMatcher  # noqa: PLC0415 - clean policies need none
+
         return one_slip(word, known) or SequenceMatcher(a=word.lower(), b=known).ratio() >= CERTAIN
 
     def edit(self, span: Span, word: str, meant: str | None, known: Iterable[str]) -> Fix | None:
@@ -116,5 +117,7 @@ class Findings:
         for choice in choices:
             if choice.startswith(lower) or lower in (choice + "s", choice + "es"):
                 return choice
+        from difflib import get_close_matches  # noqa: PLC0415 - clean policies need none
+
         close = get_close_matches(lower, choices, n=1, cutoff=0.6)
         return close[0] if close else None

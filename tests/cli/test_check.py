@@ -161,9 +161,10 @@ def test_a_terminal_gets_colour_unless_asked_not_to(
 # What `check` may load beyond what Python has loaded when it starts. Each name
 # here costs start-up time; each forbidden one costs more than all of guard.
 FORBIDDEN = {
-    "asyncio", "bcc", "ctypes", "email", "hypothesis", "importlib.metadata", "inspect.signature",
-    "jsonschema", "logging", "multiprocessing", "numpy", "orjson", "pathlib", "rich", "shlex",
-    "socket", "sqlite3", "ssl", "structlog", "subprocess", "tempfile", "unittest", "urllib",
+    "asyncio", "bcc", "ctypes", "difflib", "email", "hypothesis", "importlib.metadata",
+    "inspect.signature", "jsonschema", "logging", "multiprocessing", "numpy", "orjson", "pathlib",
+    "rich", "shlex", "shutil", "socket", "sqlite3", "ssl", "structlog", "subprocess", "tempfile",
+    "unittest", "urllib",
     "guard.kernel", "guard.daemon", "guard.audit", "guard.plan", "guard.policy.schema", "json",
 }  # fmt: skip
 
