@@ -170,6 +170,6 @@ def btf_section(elf: bytes) -> bytes:
         for name, _type, _flags, _address, offset, length in headers:
             if strings[name : strings.index(b"\0", name)] == b".BTF":
                 return elf[offset : offset + length]
-    except (struct.error, IndexError, ValueError) as error:
+    except (struct.error, IndexError, ValueError, OverflowError) as error:
         raise BtfError(f"the ELF object's section table: {error}") from None
     raise BtfError("the object has no .BTF section; was it compiled with -g?")

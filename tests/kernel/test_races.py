@@ -69,7 +69,7 @@ def test_renames_elsewhere_neither_deny_nor_let_through(
     with Openers(program, *roles) as openers:
         (first, second, third, fourth, renames), events = run_for(lab, openers, SECONDS)
     print(f"{renames.opened} renames, {[one.attempts for one in (first, second, third, fourth)]}")
-    assert renames.opened == renames.attempts > 1000
+    assert renames.opened == renames.attempts > 100
     for denied, allowed in ((first, second), (third, fourth)):
         assert denied.denied == denied.attempts > 0
         assert allowed.opened == allowed.attempts > 0, {Reason(one.reason) for one in events}
@@ -96,7 +96,7 @@ def test_a_file_moved_between_two_denied_names_is_never_opened(
     with Openers(program, *watch, f"rename:-:{first}:{second}") as openers:
         (*watched, renames), _ = run_for(lab, openers, SECONDS)
     print(f"{renames.opened} renames, {watched}")
-    assert renames.opened == renames.attempts > 1000
+    assert renames.opened == renames.attempts > 100
     assert sum(one.denied for one in watched) > 0
     for one in watched:
         assert one.opened == one.other == 0, "a leak"
@@ -111,7 +111,7 @@ def test_a_file_moved_between_two_allowed_names_is_never_denied(
     with Openers(program, *watch, f"rename:-:{first}:{second}") as openers:
         (*watched, renames), events = run_for(lab, openers, SECONDS)
     print(f"{renames.opened} renames, {watched}")
-    assert renames.opened == renames.attempts > 1000
+    assert renames.opened == renames.attempts > 100
     assert sum(one.opened for one in watched) > 0
     for one in watched:
         said = {(Reason(each.reason).name, each.path) for each in events}

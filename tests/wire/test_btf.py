@@ -109,6 +109,13 @@ def test_an_object_that_ends_anywhere_too_early_is_refused() -> None:
             read_all(whole[:size])
 
 
+def test_a_section_table_beyond_all_memory_is_refused() -> None:
+    object_ = bytearray(elf(STRUCTURE))
+    struct.pack_into("<Q", object_, 0x28, 1 << 63)
+    with pytest.raises(BtfError, match="section table"):
+        read_all(bytes(object_))
+
+
 def refused_or_read(object_: bytes, read: Callable[[bytes], None]) -> None:
     with contextlib.suppress(BtfError):
         read(object_)
