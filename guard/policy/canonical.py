@@ -209,10 +209,11 @@ def _brackets(node: Node, shape: Shape | None) -> str:
 
 def _scalar(node: Scalar) -> str:
     """A single value in one line: as it is written, less quotes that are not needed."""
-    if node.line != node.end_line:
-        return json.dumps(node.text, ensure_ascii=False)
-    if not node.plain and _is_bare(node.text):
+    several = node.line != node.end_line
+    if (several or not node.plain) and _is_bare(node.text):
         return node.text
+    if several:
+        return json.dumps(node.text, ensure_ascii=False)
     return node.source.text[node.start : node.start + node.end_column - node.column]
 
 

@@ -76,6 +76,13 @@ FORMS = {
         f"{RULES}{READ_X}\n      why: >-\n        a\n        b",
         f"{RULES}{READ_X}\n      why: a b",
     ),
+    "texts over two lines": (
+        (
+            f"{RULES}    - {{deny: read, path: /a, why: x\n        y}}\n"
+            f"{READ_X}\n      why: x'\n        y"
+        ),
+        f'{RULES}    - {{deny: read, path: /a, why: x y}}\n{READ_X}\n      why: "x\' y"',
+    ),
     "quotes that are needed": (
         f"{RULES}    - {{deny: read, path: '/a b', why: '0644'}}",
         f"{RULES}    - {{deny: read, path: /a b, why: '0644'}}",
