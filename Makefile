@@ -86,6 +86,7 @@ wheel: setup ## a wheel with the compiled objects, in build/dist
 	$(PYTHON) -m pip wheel -q --no-build-isolation --no-deps -w build/dist .
 
 bench: setup ## the figures of docs/benchmarks.md
+	$(PYTHON) -m tests.bench.startup
 	$(PYTHON) -m tests.bench.compile
 	$(PYTHON) -m tests.bench.cost
 
