@@ -90,3 +90,12 @@ def enforcer(instance: Enforcer) -> Enforcer:
     """The shared instance, without records of earlier tests."""
     instance.drain()
     return instance
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Path:
+    """A directory ``top`` with a file to be protected and a neighbour."""
+    (tmp_path / "top").mkdir()
+    for name in ("secret", "other"):
+        (tmp_path / "top" / name).write_text("contents")
+    return tmp_path

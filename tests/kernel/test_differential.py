@@ -70,7 +70,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         device = os.major(number) << 20 | os.minor(number)
         inside = directories + files
         sets = [policies(rng, str(root), inside, count) for count in SETS]
-        sets.append([*sets[2], *unanchored()])
+        sets.append(unanchored())
         plans = [host_plan(one) for one in sets]
         bits = max(encode(plan, 1).bits for plan in plans)
         with loaded("differential", bits, ring_bytes=64 << 20) as lab, Attempts(program) as opens:
