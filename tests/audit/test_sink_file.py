@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
 import signal
@@ -22,14 +23,20 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "audit.jsonl"
 
 
-@pytest.fixture
-def full_at() -> Iterator[object]:
-    """Makes the disk seem full: a file may grow to so many bytes and then EFBIG."""
+@contextlib.contextmanager
+def full_at(size: int) -> Iterator[None]:
+    """Makes the disk seem full: a file may grow to so many bytes and then EFBIG.
+
+    Only around the write that is tested: standard output may be a file as well.
+    """
     old = resource.getrlimit(resource.RLIMIT_FSIZE)
     ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    yield lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, old[1]))
-    resource.setrlimit(resource.RLIMIT_FSIZE, old)
-    signal.signal(signal.SIGXFSZ, ignored)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, old[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, old)
+        signal.signal(signal.SIGXFSZ, ignored)
 
 
 def test_lines_are_appended_and_only_the_owner_reads_them(path: Path) -> None:
@@ -48,15 +55,11 @@ def test_lines_are_appended_and_only_the_owner_reads_them(path: Path) -> None:
 
 
 @pytest.mark.parametrize("room", range(26))
-def test_a_full_disk_leaves_whole_lines_and_an_exact_count(
-    path: Path, full_at: object, room: int
-) -> None:
+def test_a_full_disk_leaves_whole_lines_and_an_exact_count(path: Path, room: int) -> None:
     sink = FileSink(path)
     sink.emit([b"before"])
-    full_at(7 + room)
-    with pytest.raises(SinkError) as caught:
+    with full_at(7 + room), pytest.raises(SinkError) as caught:
         sink.emit([b"12345", b"6789", b"abcdefghijklmn"])
-    full_at(1000)
     kept = 0 if room < 6 else 1 if room < 11 else 2
     assert caught.value.lost == 3 - kept
     assert path.read_bytes() == b"before\n12345\n6789\n"[: [7, 13, 18][kept]]
@@ -73,25 +76,21 @@ def test_a_line_torn_by_a_crash_ends_where_the_next_begins(path: Path) -> None:
     assert path.read_bytes() == b"whole\ntor\nnext\nlast\n"
 
 
-def test_a_torn_line_is_mended_after_a_failure_as_well(path: Path, full_at: object) -> None:
+def test_a_torn_line_is_mended_after_a_failure_as_well(path: Path) -> None:
     path.write_bytes(b"tor")
     sink = FileSink(path)
-    full_at(3)
-    with pytest.raises(SinkError) as caught:
+    with full_at(3), pytest.raises(SinkError) as caught:
         sink.emit([b"lost"])
-    full_at(1000)
     assert caught.value.lost == 1
     sink.emit([b"next"])
     assert path.read_bytes() == b"tor\nnext\n"
 
 
-def test_the_mend_itself_may_be_all_that_fits(path: Path, full_at: object) -> None:
+def test_the_mend_itself_may_be_all_that_fits(path: Path) -> None:
     path.write_bytes(b"tor")
     sink = FileSink(path)
-    full_at(4)
-    with pytest.raises(SinkError) as caught:
+    with full_at(4), pytest.raises(SinkError) as caught:
         sink.emit([b"lost"])
-    full_at(1000)
     assert caught.value.lost == 1
     sink.emit([b"next"])
     assert path.read_bytes() == b"tor\nnext\n"
