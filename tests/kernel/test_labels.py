@@ -253,7 +253,7 @@ def test_a_setuid_program_keeps_the_label_and_the_record_tells_its_user(
     assert enforcer.attempt(as_nobody, secret.with_name("other"), label=None).errno == 0
 
 
-def test_a_failed_exec_leaves_the_label_as_it_was(secret: Path, enforcer: Enforcer) -> None:
+def test_what_a_failed_exec_adds_ends_with_the_next_exec(secret: Path, enforcer: Enforcer) -> None:
     broken = secret.parent / "broken"
     broken.write_bytes(b"\x7fELF" + bytes(100))
     broken.chmod(0o755)
