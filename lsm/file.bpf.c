@@ -45,11 +45,11 @@ static __always_inline __u32 verbs_of(struct file *file)
 	__u32 verbs = 0;
 
 	if ((file->f_inode->i_mode & S_IFMT) == S_IFDIR)
-		return 1 << GUARD_FILE_LIST;
+		return 1 << GUARD_PATH_LIST;
 	if (file->f_mode & FMODE_READ)
-		verbs |= 1 << GUARD_FILE_READ;
+		verbs |= 1 << GUARD_PATH_READ;
 	if (file->f_mode & FMODE_WRITE || file->f_flags & OPEN_TRUNC)
-		verbs |= 1 << GUARD_FILE_WRITE;
+		verbs |= 1 << GUARD_PATH_WRITE;
 	return verbs;
 }
 
@@ -79,7 +79,7 @@ static __noinline int conclude(const struct object *object, struct report *repor
 		COUNT(unclassified);
 	} else {
 #pragma unroll
-		for (int verb = GUARD_FILE_READ; verb <= GUARD_FILE_LIST; verb++)
+		for (int verb = GUARD_PATH_READ; verb <= GUARD_PATH_LIST; verb++)
 			if (report->verbs & (1 << verb))
 				decide_verb(object, &report->verdict, verb);
 	}
@@ -120,14 +120,14 @@ static __always_inline bool plainly_allowed(const struct opening *opening)
 	const struct seqcount *lock;
 	__u32 before, verb;
 
-	if (opening->verbs == 1 << GUARD_FILE_READ)
-		verb = GUARD_FILE_READ;
-	else if (opening->verbs == 1 << GUARD_FILE_WRITE)
-		verb = GUARD_FILE_WRITE;
-	else if (opening->verbs == 1 << GUARD_FILE_LIST)
-		verb = GUARD_FILE_LIST;
-	else if (opening->verbs == (1 << GUARD_FILE_READ | 1 << GUARD_FILE_WRITE))
-		verb = GUARD_FILE_READ;
+	if (opening->verbs == 1 << GUARD_PATH_READ)
+		verb = GUARD_PATH_READ;
+	else if (opening->verbs == 1 << GUARD_PATH_WRITE)
+		verb = GUARD_PATH_WRITE;
+	else if (opening->verbs == 1 << GUARD_PATH_LIST)
+		verb = GUARD_PATH_LIST;
+	else if (opening->verbs == (1 << GUARD_PATH_READ | 1 << GUARD_PATH_WRITE))
+		verb = GUARD_PATH_READ;
 	else
 		return false;
 	verb = unrefined(verb, zero);
@@ -154,8 +154,8 @@ static __always_inline bool plainly_allowed(const struct opening *opening)
 		allow |= masks->allow;
 		deny |= masks->deny;
 		audit |= masks->audit;
-		if (opening->verbs == (1 << GUARD_FILE_READ | 1 << GUARD_FILE_WRITE)) {
-			masks += GUARD_FILE_WRITE - GUARD_FILE_READ;
+		if (opening->verbs == (1 << GUARD_PATH_READ | 1 << GUARD_PATH_WRITE)) {
+			masks += GUARD_PATH_WRITE - GUARD_PATH_READ;
 			allow &= masks->allow;
 			deny |= masks->deny;
 			audit |= masks->audit;

@@ -29,10 +29,10 @@ enum guard_limit {
 };
 
 /* File verbs. The words of policies and records are these names in lower case. */
-enum guard_file_verb {
-	GUARD_FILE_READ = 0,	/* open for reading: a file's contents */
-	GUARD_FILE_WRITE = 1,	/* open for writing or with O_TRUNC */
-	GUARD_FILE_LIST = 2,	/* open a directory: its entries' names */
+enum guard_path_verb {
+	GUARD_PATH_READ = 0,	/* open for reading: a file's contents */
+	GUARD_PATH_WRITE = 1,	/* open for writing or with O_TRUNC */
+	GUARD_PATH_LIST = 2,	/* open a directory: its entries' names */
 };
 
 /* The hooks that guard has a program for. */
@@ -168,7 +168,7 @@ struct guard_event {
 	__u64 start_ns;		/* process start, CLOCK_BOOTTIME: with pid, who it is */
 	__u32 generation;
 	__u32 hook;		/* enum guard_hook */
-	__u32 verbs;		/* 1 << enum guard_file_verb, those asked for */
+	__u32 verbs;		/* 1 << enum guard_path_verb, those asked for */
 	__u32 reason;		/* enum guard_reason */
 	__u32 cpu;
 	__u32 flags;		/* enum guard_event_flag */

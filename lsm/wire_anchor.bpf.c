@@ -10,7 +10,7 @@
 
 ANCHOR(enum, guard_abi);
 ANCHOR(enum, guard_limit);
-ANCHOR(enum, guard_file_verb);
+ANCHOR(enum, guard_path_verb);
 ANCHOR(enum, guard_hook);
 ANCHOR(enum, guard_reason);
 ANCHOR(enum, guard_task_flag);

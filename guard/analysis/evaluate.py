@@ -14,8 +14,8 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from guard.policy.model import Effect, FileRule, Pattern, Policy
-from guard.wire.layout import FileVerb
+from guard.policy.model import Effect, PathRule, Pattern, Policy
+from guard.wire.layout import PathVerb
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,13 +30,13 @@ class Decision:
 
     policy: Policy
     allowed: bool
-    rules: tuple[FileRule, ...]
-    deciding: tuple[FileRule, ...]
+    rules: tuple[PathRule, ...]
+    deciding: tuple[PathRule, ...]
     default: bool
     audit: bool
 
 
-def decide(policy: Policy, verb: FileVerb, *names: bytes) -> Decision:
+def decide(policy: Policy, verb: PathVerb, *names: bytes) -> Decision:
     """The decision of one policy, its subject taken to apply.
 
     ``names`` are the object's canonical host paths: one, or several where
@@ -59,7 +59,7 @@ def decide(policy: Policy, verb: FileVerb, *names: bytes) -> Decision:
     return Decision(policy, allowed, rules, deciding, not deciding, audit)
 
 
-def rule_matches(rule: FileRule, names: Sequence[bytes]) -> bool:
+def rule_matches(rule: PathRule, names: Sequence[bytes]) -> bool:
     """Whether a path glob matches one of the names and no except glob does."""
     return matches_any(rule.paths, names) and not matches_any(rule.excepts, names)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from guard.policy.model import FileRule, Policy
+from guard.policy.model import PathRule, Policy
 from guard.policy.patterns import expand
 
 _TOLD = -1
@@ -20,7 +20,7 @@ _LITERAL = re.compile(r"[^*?\[{\\]*")
 _BRACES_OR_ESCAPE = re.compile(r"[{\\]")
 
 
-def meeting(policy: Policy) -> list[FileRule]:
+def meeting(policy: Policy) -> list[PathRule]:
     """The rules that may match a path which another one matches, in their order."""
     if policy.file is None:
         return []

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from guard.policy.codes import Code
 from guard.policy.diagnostic import Diagnostic, Related, quoted
-from guard.policy.model import Effect, FileRule, FileSection, Policy
+from guard.policy.model import Effect, PathRule, PathSection, Policy
 
 _What = tuple[object, ...]
 
@@ -25,7 +25,7 @@ def find(policy: Policy) -> Iterator[Diagnostic]:
             help="add a rule that denies, make the default deny, or leave the section out",
         )
         return
-    first: dict[_What, FileRule] = {}
+    first: dict[_What, PathRule] = {}
     for rule in section.rules:
         earlier = first.setdefault(_what(rule), rule)
         if earlier is not rule:
@@ -41,12 +41,12 @@ def find(policy: Policy) -> Iterator[Diagnostic]:
         yield from _of_rule(rule, section)
 
 
-def _acts(rule: FileRule) -> bool:
+def _acts(rule: PathRule) -> bool:
     """Whether a rule has an effect of its own under default: allow."""
     return rule.effect is Effect.DENY or rule.audit
 
 
-def _of_rule(rule: FileRule, section: FileSection) -> Iterator[Diagnostic]:
+def _of_rule(rule: PathRule, section: PathSection) -> Iterator[Diagnostic]:
     if section.default is Effect.ALLOW and not _acts(rule):
         yield Diagnostic(
             Code.USELESS_ALLOW,
@@ -65,7 +65,7 @@ def _of_rule(rule: FileRule, section: FileSection) -> Iterator[Diagnostic]:
         )
 
 
-def _what(rule: FileRule) -> _What:
+def _what(rule: PathRule) -> _What:
     """What a rule does, whatever it is called and however its lists are ordered."""
     return (
         rule.effect,

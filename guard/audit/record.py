@@ -16,7 +16,7 @@ from typing import NamedTuple, Protocol, TypeVar
 
 from guard.audit.clock import Clock
 from guard.audit.decode import Event
-from guard.wire.layout import EventFlag, FileVerb, Hook, Reason
+from guard.wire.layout import EventFlag, Hook, PathVerb, Reason
 
 
 class Verdict(StrEnum):
@@ -181,7 +181,7 @@ def _kind(hook: int) -> str:
 
 
 def _verbs(mask: int) -> tuple[str, ...]:
-    return _bits(mask, {1 << verb: _word(verb) for verb in FileVerb})
+    return _bits(mask, {1 << verb: _word(verb) for verb in PathVerb})
 
 
 def _flags(mask: int) -> tuple[str, ...]:

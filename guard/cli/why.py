@@ -16,7 +16,7 @@ from guard.plan.errors import PlanError
 from guard.plan.why import Answer, ask, matching_pattern
 from guard.policy.diagnostic import printable
 from guard.policy.findings import Findings
-from guard.policy.model import FileRule, Policy
+from guard.policy.model import PathRule, Policy
 from guard.policy.operations import Operation, operation
 from guard.policy.vocabulary import OBJECT_FORM
 
@@ -134,7 +134,7 @@ def _subject(policy: Policy, exe: str | None) -> str:
     return f"exe {shown} {place}{'' if exe is not None else ', taken to be the task'}"
 
 
-def _rule(rule: FileRule, done: Operation) -> str:
+def _rule(rule: PathRule, done: Operation) -> str:
     pattern = matching_pattern(rule, done.path)
     return f"{rule.effect.value} rule {rule.id}: {pattern.text} ({pattern.span})"
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from guard.analysis.evaluate import Decision, decide, subject_applies
 from guard.plan.plan import CELL, Plan, state_class, state_row, subjects, verdict, walk
-from guard.policy.model import Effect, FileRule
-from guard.wire.layout import ROW, Column, FileVerb, State
+from guard.policy.model import Effect, PathRule
+from guard.wire.layout import ROW, Column, PathVerb, State
 
 
 class Disagreement(Exception):
@@ -33,7 +33,7 @@ class Step:
     audit: int
 
 
-def judge(plan: Plan, bit: int, verb: FileVerb, path: bytes) -> Decision:
+def judge(plan: Plan, bit: int, verb: PathVerb, path: bytes) -> Decision:
     """What the policy ``bit``, alone, decides about a canonical host path."""
     policy = plan.policies[bit]
     wanted = decide(policy, verb, path)
@@ -68,7 +68,7 @@ def applies(plan: Plan, exe: bytes) -> int:
     return got
 
 
-def steps(plan: Plan, mask: int, verb: FileVerb, path: bytes) -> list[Step]:
+def steps(plan: Plan, mask: int, verb: PathVerb, path: bytes) -> list[Step]:
     """The automata that a task under the policies ``mask`` steps, and where they lead."""
     found = []
     for number, group_mask in enumerate(plan.group_mask):
@@ -81,7 +81,7 @@ def steps(plan: Plan, mask: int, verb: FileVerb, path: bytes) -> list[Step]:
     return found
 
 
-def _rules(plan: Plan, class_id: int, bit: int, verb: FileVerb) -> list[FileRule]:
+def _rules(plan: Plan, class_id: int, bit: int, verb: PathVerb) -> list[PathRule]:
     section = plan.policies[bit].file
     if section is None:
         return []
@@ -92,7 +92,7 @@ def _rules(plan: Plan, class_id: int, bit: int, verb: FileVerb) -> list[FileRule
     ]
 
 
-def _differ(plan: Plan, bit: int, verb: FileVerb, path: bytes, what: str) -> Disagreement:
+def _differ(plan: Plan, bit: int, verb: PathVerb, path: bytes, what: str) -> Disagreement:
     return Disagreement(
         f"policy {plan.policies[bit].name!r}, {verb.name.lower()} {path!r}: {what},"
         " the policy's text says otherwise"

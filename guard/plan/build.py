@@ -19,7 +19,7 @@ from guard.plan.pack import Classes, RowKey, pack
 from guard.plan.plan import CELL, Masks, Plan, Size, StartStates
 from guard.plan.units import SUBJECT, Glob, Ref, Unit, file_units, globs, subject_units
 from guard.policy.model import Effect, Mode, Policy
-from guard.wire.layout import Column, FileVerb, Limit
+from guard.wire.layout import Column, Limit, PathVerb
 
 
 def build_plan(policies: Sequence[Policy], starts: Sequence[Start] = ()) -> Plan:
@@ -91,7 +91,7 @@ def policy_masks(policies: Sequence[Policy]) -> Masks:
 
 def class_row(policies: Sequence[Policy], refs: tuple[Ref, ...]) -> RowKey:
     """The masks of a set of rules, per verb: allow, deny, audit, kill."""
-    masks = [[0, 0, 0, 0] for _ in FileVerb]
+    masks = [[0, 0, 0, 0] for _ in PathVerb]
     for ref in refs:
         bit = 1 << ref.policy
         if ref.rule == SUBJECT:

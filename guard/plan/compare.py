@@ -17,8 +17,8 @@ from guard.plan.agree import Disagreement, judge
 from guard.plan.build import build_plan
 from guard.plan.plan import Plan, state_class, state_row
 from guard.plan.product import Product
-from guard.policy.model import Effect, FileRule, FileSection, Mode, Pattern, Policy
-from guard.wire.layout import FileVerb
+from guard.policy.model import Effect, Mode, PathRule, PathSection, Pattern, Policy
+from guard.wire.layout import PathVerb
 
 
 class Direction(enum.Enum):
@@ -38,7 +38,7 @@ class FileChange:
 
     name: str
     direction: Direction
-    verb: FileVerb
+    verb: PathVerb
     witness: bytes
     old: Decision | None
     new: Decision | None
@@ -135,7 +135,7 @@ class _Side:
     def machines(self) -> list[tuple[Plan, int]]:
         return [(self.plan, state) for state in self.plan.starts[0].groups]
 
-    def decided(self, states: Sequence[int], verb: FileVerb) -> tuple[bool, frozenset[str]]:
+    def decided(self, states: Sequence[int], verb: PathVerb) -> tuple[bool, frozenset[str]]:
         """Whether the tables allow, and the ids of the rules that they name for it."""
         section = self.policy.file if self.policy is not None else None
         if section is None:
@@ -151,10 +151,10 @@ class _Side:
             rule.id for rule in rules if verb in rule.verbs and rule.effect is effect
         )
 
-    def _named(self, section: FileSection, state: int) -> list[FileRule]:
+    def _named(self, section: PathSection, state: int) -> list[PathRule]:
         return [section.rules[ref.rule] for ref in self.plan.classes[state_class(self.plan, state)]]
 
-    def judge(self, verb: FileVerb, path: bytes) -> Decision | None:
+    def judge(self, verb: PathVerb, path: bytes) -> Decision | None:
         return None if self.policy is None else judge(self.plan, 0, verb, path)
 
 
@@ -168,7 +168,7 @@ def _files(name: str, old: Policy | None, new: Policy | None) -> Iterator[FileCh
     split = len(was.plan.group_mask)
     seen: set[object] = set()
     for states, key in product.reachable():
-        for verb in FileVerb:
+        for verb in PathVerb:
             before, old_ids = was.decided(states[:split], verb)
             after, new_ids = now.decided(states[split:], verb)
             reason = (verb, after, old_ids, new_ids)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from guard.plan.aliases import Start
 from guard.plan.units import Ref
 from guard.policy.model import Policy
-from guard.wire.layout import ROW, VERB_ROW, Column, FileVerb, State
+from guard.wire.layout import ROW, VERB_ROW, Column, PathVerb, State
 
 CELL = 4
 """Bytes of a cell of a state's row."""
@@ -119,7 +119,7 @@ def _cell(plan: Plan, offset: int) -> int:
 
 
 def verdict(
-    plan: Plan, mask: int, verb: FileVerb, path: bytes, start: StartStates | None = None
+    plan: Plan, mask: int, verb: PathVerb, path: bytes, start: StartStates | None = None
 ) -> Verdict:
     """The tables' decision for a task under the policies ``mask``.
 

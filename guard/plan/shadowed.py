@@ -24,7 +24,7 @@ from guard.plan.units import SUBJECT
 from guard.policy.codes import Code, Severity
 from guard.policy.diagnostic import Diagnostic, Related, quoted
 from guard.policy.load import Loaded
-from guard.policy.model import Effect, FileRule, Policy, Subject
+from guard.policy.model import Effect, PathRule, Policy, Subject
 from guard.policy.source import Span
 
 _TOLD = frozenset((Code.DUPLICATE_RULE, Code.USELESS_ALLOW, Code.USELESS_SECTION, Code.EXCEPT_ALL))
@@ -80,7 +80,7 @@ def _told(told: Collection[tuple[str, int]], span: Span) -> bool:
     return any((span.file, line) in told for line in range(span.line, span.end_line + 1))
 
 
-def _with(policy: Policy, rules: Sequence[FileRule]) -> Policy:
+def _with(policy: Policy, rules: Sequence[PathRule]) -> Policy:
     """The policy with these rules alone, for a subject that costs nothing to compile."""
     assert policy.file is not None, "only a policy with a file section has rules"
     section = dataclasses.replace(policy.file, rules=tuple(rules))
@@ -88,7 +88,7 @@ def _with(policy: Policy, rules: Sequence[FileRule]) -> Policy:
     return dataclasses.replace(policy, file=section, subject=subject)
 
 
-def _unneeded(plan: Plan, rules: Sequence[FileRule]) -> list[FileRule]:
+def _unneeded(plan: Plan, rules: Sequence[PathRule]) -> list[PathRule]:
     """Rules that every class can do without, the last first."""
     classes = [{ref.rule for ref in refs if ref.rule != SUBJECT} for refs in plan.classes]
     within: list[list[set[int]]] = [[] for _ in rules]
@@ -108,7 +108,7 @@ def _unneeded(plan: Plan, rules: Sequence[FileRule]) -> list[FileRule]:
     return found
 
 
-def _needed(rule: FileRule, others: Sequence[FileRule]) -> bool:
+def _needed(rule: PathRule, others: Sequence[PathRule]) -> bool:
     """Whether a path that exactly these rules match would be judged otherwise without this."""
     for verb in rule.verbs:
         rest = [other for other in others if verb in other.verbs]
@@ -122,7 +122,7 @@ def _needed(rule: FileRule, others: Sequence[FileRule]) -> bool:
     return False
 
 
-def _finding(policy: Policy, rule: FileRule, kept: Policy) -> Diagnostic | None:
+def _finding(policy: Policy, rule: PathRule, kept: Policy) -> Diagnostic | None:
     path = _example(policy, rule)
     if path is None:
         return Diagnostic(
@@ -154,7 +154,7 @@ def _finding(policy: Policy, rule: FileRule, kept: Policy) -> Diagnostic | None:
     )
 
 
-def _example(policy: Policy, rule: FileRule) -> bytes | None:
+def _example(policy: Policy, rule: PathRule) -> bytes | None:
     """A shortest path that a rule matches; None if it is proved that there is none."""
     plan = build_plan([_with(policy, [rule])])
     product = Product([(plan, state) for state in plan.starts[0].groups])

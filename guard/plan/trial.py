@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from guard.analysis.evaluate import Decision
 from guard.plan.agree import judge
 from guard.plan.build import build_plan
-from guard.policy.model import Effect, FileRule, Policy, Test
+from guard.policy.model import Effect, PathRule, Policy, Test
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class Trial:
 
     policy: Policy
     outcomes: tuple[Outcome, ...]
-    untested: tuple[FileRule, ...]
+    untested: tuple[PathRule, ...]
 
     @property
     def failures(self) -> int:

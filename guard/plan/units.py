@@ -12,9 +12,9 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from guard.policy.model import Effect, FileRule, Pattern, Policy
+from guard.policy.model import Effect, PathRule, Pattern, Policy
 from guard.policy.patterns import Token, Wild, expand
-from guard.wire.layout import FileVerb
+from guard.wire.layout import PathVerb
 
 # Text that stands for its own bytes: nothing in it is special to a glob.
 _PLAIN = re.compile(r"[^*?\[\]{},\\$\0]+")
@@ -89,11 +89,11 @@ def subject_units(policies: Sequence[Policy]) -> list[Unit]:
 _ALLOW, _DENY, _AUDIT, _KINDS = 0, 1, 2, 3
 
 
-def rule_effects(policy: int, rule: FileRule) -> Effects:
+def rule_effects(policy: int, rule: PathRule) -> Effects:
     """A file rule's facts."""
     wanted = decided = 0
     for verb in rule.verbs:
-        first = (policy * len(FileVerb) + verb) * _KINDS
+        first = (policy * len(PathVerb) + verb) * _KINDS
         kind = _DENY if rule.effect is Effect.DENY else _ALLOW
         wanted |= 1 << (first + kind)
         decided |= 1 << (first + kind) | 1 << (first + _ALLOW)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from guard.analysis.evaluate import Decision, matches
 from guard.plan.agree import Step, applies, judge, steps
 from guard.plan.build import build_plan
-from guard.policy.model import FileRule, Mode, Pattern, Policy
+from guard.policy.model import Mode, PathRule, Pattern, Policy
 from guard.policy.operations import Operation
 
 
@@ -75,7 +75,7 @@ def _verdict(decisions: Sequence[Decision]) -> Verdict:
     return Verdict.DENIED if Mode.ENFORCE in denying else Verdict.RECORDED
 
 
-def matching_pattern(rule: FileRule, path: str) -> Pattern:
+def matching_pattern(rule: PathRule, path: str) -> Pattern:
     """The first pattern of a matching rule that matches the path."""
     return next(
         each for each in rule.paths if matches(each.text, path.encode("utf-8", "surrogateescape"))

@@ -10,7 +10,7 @@ import enum
 from dataclasses import dataclass
 
 from guard.policy.source import Span
-from guard.wire.layout import FileVerb
+from guard.wire.layout import PathVerb
 
 
 class Mode(enum.Enum):
@@ -40,7 +40,7 @@ class Pattern:
 
 
 @dataclass(frozen=True, slots=True)
-class FileRule:
+class PathRule:
     """Verbs on files that match one of ``paths`` and none of ``excepts``.
 
     ``id`` is the author's, or ``file.N`` with N counted from 1 in the section.
@@ -48,7 +48,7 @@ class FileRule:
 
     id: str
     effect: Effect
-    verbs: tuple[FileVerb, ...]
+    verbs: tuple[PathVerb, ...]
     paths: tuple[Pattern, ...]
     excepts: tuple[Pattern, ...]
     audit: bool
@@ -57,11 +57,11 @@ class FileRule:
 
 
 @dataclass(frozen=True, slots=True)
-class FileSection:
+class PathSection:
     """The file section. Deny beats allow; what no rule matches gets ``default``."""
 
     default: Effect
-    rules: tuple[FileRule, ...]
+    rules: tuple[PathRule, ...]
     span: Span
 
 
@@ -86,7 +86,7 @@ class Test:
     the id of a rule that must be among those that decide, None where any may.
     """
 
-    verb: FileVerb
+    verb: PathVerb
     path: str
     expect: Effect
     rule: str | None
@@ -100,7 +100,7 @@ class Policy:
     name: str
     mode: Mode
     subject: Subject
-    file: FileSection | None
+    file: PathSection | None
     source: str
     span: Span
     tests: tuple[Test, ...] = ()

@@ -16,7 +16,7 @@ from guard.policy.codes import Code
 from guard.policy.diagnostic import quoted
 from guard.policy.findings import certainly
 from guard.policy.vocabulary import OBJECT_FORM, PLANNED_FILE_VERBS, VERB_HINTS, VERB_WORDS
-from guard.wire.layout import FileVerb
+from guard.wire.layout import PathVerb
 
 Suggest = Callable[[str, Iterable[str]], str | None]
 """Gives the known word that a word was probably meant to be: Findings.suggest."""
@@ -25,7 +25,7 @@ Suggest = Callable[[str, Iterable[str]], str | None]
 class Operation(NamedTuple):
     """A verb and the canonical absolute path that it is done to, as text."""
 
-    verb: FileVerb
+    verb: PathVerb
     path: str
 
     def __str__(self) -> str:

@@ -13,8 +13,8 @@ from guard.policy.diagnostic import Diagnostic, Fix, Related, quoted
 from guard.policy.findings import Findings
 from guard.policy.model import (
     Effect,
-    FileRule,
-    FileSection,
+    PathRule,
+    PathSection,
     Pattern,
     Policy,
     Subject,
@@ -33,7 +33,7 @@ from guard.policy.vocabulary import (
     SUBJECT,
     VERB_WORDS,
 )
-from guard.wire.layout import FileVerb
+from guard.wire.layout import PathVerb
 
 
 def parse_file(path: str) -> tuple[tuple[Policy, ...], list[Diagnostic]]:
@@ -98,7 +98,7 @@ def _policy(root: Node, values: Values, file: str) -> tuple[Policy, Span] | None
     return Policy(name.text, mode, subject, section, file, root.span, wanted), name.span
 
 
-def _ids(section: FileSection) -> tuple[str, ...]:
+def _ids(section: PathSection) -> tuple[str, ...]:
     return tuple(rule.id for rule in section.rules)
 
 
@@ -156,22 +156,22 @@ def _host(node: Node, values: Values) -> bool:
     return flag or False
 
 
-def _file_section(field: Field, values: Values) -> FileSection | None:
+def _file_section(field: Field, values: Values) -> PathSection | None:
     fields = values.mapping(field.value, FILE, field.key.span)
     if fields is None:
         return None
     default = (
         values.word(fields["default"].value, "default", EFFECTS) if "default" in fields else None
     )
-    rules: list[FileRule] = []
+    rules: list[PathRule] = []
     if "rules" in fields:
         rules = _file_rules(fields["rules"], values)
     if default is None:
         return None
-    return FileSection(default, tuple(rules), field.value.span)
+    return PathSection(default, tuple(rules), field.value.span)
 
 
-def _file_rules(field: Field, values: Values) -> list[FileRule]:
+def _file_rules(field: Field, values: Values) -> list[PathRule]:
     node = field.value
     if not isinstance(node, Sequence):
         if not isinstance(node, Broken):
@@ -189,7 +189,7 @@ def _file_rules(field: Field, values: Values) -> list[FileRule]:
             node.span,
             help="leave the key out when there are no rules",
         )
-    rules: list[FileRule] = []
+    rules: list[PathRule] = []
     ids: dict[str, Scalar] = {}
     for number, item in enumerate(node.items, 1):
         rule = _file_rule(item, number, values, ids)
@@ -198,7 +198,7 @@ def _file_rules(field: Field, values: Values) -> list[FileRule]:
     return rules
 
 
-def _file_rule(item: Node, number: int, values: Values, ids: dict[str, Scalar]) -> FileRule | None:
+def _file_rule(item: Node, number: int, values: Values, ids: dict[str, Scalar]) -> PathRule | None:
     fields = values.mapping(item, FILE_RULE, None)
     if fields is None:
         return None
@@ -213,14 +213,14 @@ def _file_rule(item: Node, number: int, values: Values, ids: dict[str, Scalar]) 
         text = values.text(fields["why"].value, "why", limits.TEXT_LENGTH)
         why = text.text if text is not None else None
     effect = Effect.ALLOW if "allow" in fields else Effect.DENY
-    verbs: tuple[FileVerb, ...] = ()
+    verbs: tuple[PathVerb, ...] = ()
     for word in ("allow", "deny"):
         if word in fields:
             verbs = _verbs(fields[word].value, word, values)
     paths = values.patterns(fields["path"].value, "path") if "path" in fields else ()
     excepts = values.patterns(fields["except"].value, "except") if "except" in fields else ()
     audit = values.flag(fields["audit"].value, "audit") if "audit" in fields else False
-    return FileRule(rule_id, effect, verbs, paths, excepts, audit or False, why, item.span)
+    return PathRule(rule_id, effect, verbs, paths, excepts, audit or False, why, item.span)
 
 
 def _note_id(scalar: Scalar, ids: dict[str, Scalar], values: Values) -> None:
@@ -236,8 +236,8 @@ def _note_id(scalar: Scalar, ids: dict[str, Scalar], values: Values) -> None:
         )
 
 
-def _verbs(node: Node, key: str, values: Values) -> tuple[FileVerb, ...]:
-    verbs: dict[FileVerb, Span] = {}
+def _verbs(node: Node, key: str, values: Values) -> tuple[PathVerb, ...]:
+    verbs: dict[PathVerb, Span] = {}
     for scalar in values.one_or_more(node, key):
         verb = VERB_WORDS.get(scalar.text)
         if verb is None:

@@ -12,17 +12,17 @@ import enum
 from typing import NamedTuple
 
 from guard.policy.model import Effect, Mode
-from guard.wire.layout import FileVerb
+from guard.wire.layout import PathVerb
 
 LANGUAGE_VERSION = 1
 
-FILE_VERBS: dict[FileVerb, str] = {
-    FileVerb.READ: "open a file for reading its contents",
-    FileVerb.WRITE: "open a file for writing, or truncate it as it is opened",
-    FileVerb.LIST: "open a directory, which shows the names in it",
+FILE_VERBS: dict[PathVerb, str] = {
+    PathVerb.READ: "open a file for reading its contents",
+    PathVerb.WRITE: "open a file for writing, or truncate it as it is opened",
+    PathVerb.LIST: "open a directory, which shows the names in it",
 }
 
-VERB_WORDS: dict[str, FileVerb] = {verb.name.lower(): verb for verb in FILE_VERBS}
+VERB_WORDS: dict[str, PathVerb] = {verb.name.lower(): verb for verb in FILE_VERBS}
 
 PLANNED_FILE_VERBS: frozenset[str] = frozenset(
     [

@@ -16,7 +16,7 @@ from guard.wire.btf import Btf, BtfError, Member, btf_section
 ENUMS = {
     "guard_abi": ("Abi", "GUARD_ABI_"),
     "guard_limit": ("Limit", "GUARD_LIMIT_"),
-    "guard_file_verb": ("FileVerb", "GUARD_FILE_"),
+    "guard_path_verb": ("PathVerb", "GUARD_PATH_"),
     "guard_hook": ("Hook", "GUARD_HOOK_"),
     "guard_reason": ("Reason", "GUARD_REASON_"),
     "guard_task_flag": ("TaskFlag", "GUARD_TASK_"),

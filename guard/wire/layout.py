@@ -30,8 +30,8 @@ class Limit(IntEnum):
     PATHS_LONG = 8192
 
 
-class FileVerb(IntEnum):
-    # enum guard_file_verb
+class PathVerb(IntEnum):
+    # enum guard_path_verb
     READ = 0
     WRITE = 1
     LIST = 2

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from guard.audit.decode import Decoder
 from guard.audit.record import Record, Recorder, Resolution, Verdict
 from guard.audit.render_json import JsonRenderer
-from guard.wire.layout import EVENT, EventFlag, FileVerb, Hook, Reason
+from guard.wire.layout import EVENT, EventFlag, Hook, PathVerb, Reason
 from tests.audit.samples import ORIGIN, FakeIndex, fixed_clock, wire_event
 
 decode = Decoder().event
@@ -114,7 +114,7 @@ def test_errors_have_names_and_none_is_null() -> None:
 def test_every_member_of_the_wires_enums_has_a_word_of_its_own() -> None:
     assert [record_of(hook=hook).kind for hook in Hook][:2] == ["file.open", "task.alloc"]
     assert len({record_of(hook=hook).kind for hook in Hook}) == len(Hook)
-    assert record_of(verbs=0b111).verbs == tuple(verb.name.lower() for verb in FileVerb)
+    assert record_of(verbs=0b111).verbs == tuple(verb.name.lower() for verb in PathVerb)
     assert record_of(reason=Reason.TOO_DEEP).reason == "too-deep"
     assert len({record_of(reason=reason).reason for reason in Reason}) == len(Reason)
     every = sum(EventFlag)

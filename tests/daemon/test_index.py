@@ -12,7 +12,7 @@ from guard.plan.index import PlanIndex, index_plan
 from guard.plan.mounts import Mount
 from guard.plan.plan import verdict
 from guard.policy.model import Mode
-from guard.wire.layout import FileVerb, Reason
+from guard.wire.layout import PathVerb, Reason
 from tests.audit.samples import wire_event
 from tests.plan.make import ALLOW, DENY, READ, WRITE, policy, rule
 
@@ -46,7 +46,7 @@ def plan() -> HostPlan:
     )
 
 
-def event(plan: HostPlan, path: bytes, mask: int, verb: FileVerb = READ, **values: int) -> Event:
+def event(plan: HostPlan, path: bytes, mask: int, verb: PathVerb = READ, **values: int) -> Event:
     """The event that the kernel makes of an open."""
     said = verdict(plan.plan, mask, verb, path, plan.start(ROOT_DEVICE))
     fields = {

@@ -12,9 +12,9 @@ import random
 from collections.abc import Sequence
 from pathlib import Path
 
-from guard.policy.model import Effect, FileRule, Policy
+from guard.policy.model import Effect, PathRule, Policy
 from guard.policy.patterns import PatternError, expand
-from guard.wire.layout import FileVerb
+from guard.wire.layout import PathVerb
 from tests.plan.make import policy, rule
 
 # Around the sizes at which the kernel programs read a name in another way:
@@ -149,7 +149,7 @@ def unanchored() -> list[Policy]:
             *(
                 rule(
                     Effect.DENY,
-                    [FileVerb(line % 3)],
+                    [PathVerb(line % 3)],
                     f"/**/*{one}?{two}*/**",
                     id=f"u{line}",
                     line=line,
@@ -169,11 +169,11 @@ def _policy(rng: random.Random, top: str, paths: Sequence[bytes], place: int) ->
     rules = [_rule(rng, top, paths, line) for line in range(2, rng.randint(5, 9))]
     if default is Effect.DENY:
         most = rng.choice(["/**/?*[^a]", f"{top}/**", f"{top}{{,/**}}"])
-        rules.insert(0, rule(Effect.ALLOW, list(FileVerb), most, id="r1"))
+        rules.insert(0, rule(Effect.ALLOW, list(PathVerb), most, id="r1"))
     return policy(*rules, name=f"p{place}", default=default, exe=["/nowhere"])
 
 
-def _rule(rng: random.Random, top: str, paths: Sequence[bytes], line: int) -> FileRule:
+def _rule(rng: random.Random, top: str, paths: Sequence[bytes], line: int) -> PathRule:
     # Patterns as people write them are short; a few are not.
     short = [one for one in paths if len(one) < 80 and 1 < one.count(b"/") < 8]
 
@@ -183,7 +183,7 @@ def _rule(rng: random.Random, top: str, paths: Sequence[bytes], line: int) -> Fi
 
     return rule(
         rng.choice(list(Effect)),
-        rng.sample(list(FileVerb), rng.randint(1, 3)),
+        rng.sample(list(PathVerb), rng.randint(1, 3)),
         some(3),
         some(2) if rng.random() < 0.25 else (),
         audit=rng.random() < 0.1,

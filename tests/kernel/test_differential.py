@@ -25,7 +25,7 @@ from guard.plan.host import HostPlan
 from guard.plan.index import index_plan
 from guard.plan.plan import Plan, Verdict, verdict
 from guard.policy.model import Effect, Policy
-from guard.wire.layout import FileVerb, Reason
+from guard.wire.layout import PathVerb, Reason
 from tests.kernel.lab import Attempts, Lab, compile_program, host_plan, loaded, tmpfs
 from tests.kernel.lab_objects import policies, tree, unanchored
 
@@ -34,7 +34,7 @@ pytestmark = pytest.mark.kernel
 MOUNTPOINT = Path("/tmp/guard-differential")
 SEED = int(os.environ.get("GUARD_TEST_SEED", "20"))
 
-READ, WRITE, LIST = FileVerb.READ, FileVerb.WRITE, FileVerb.LIST
+READ, WRITE, LIST = PathVerb.READ, PathVerb.WRITE, PathVerb.LIST
 WAYS = {
     os.O_RDONLY: (READ,),
     os.O_WRONLY | os.O_APPEND: (WRITE,),
@@ -86,7 +86,7 @@ class Expected:
     """What must become of one open: masks as in struct guard_event."""
 
     path: bytes
-    verbs: tuple[FileVerb, ...]
+    verbs: tuple[PathVerb, ...]
     denied: int
     by_rule: int
     audited: int
@@ -101,7 +101,7 @@ class Decider:
         # Each is asked for by several ways to open; walking in Python is slow in a guest.
         self._one = functools.cache(self._ask)
 
-    def _ask(self, path: bytes, verb: FileVerb) -> Verdict:
+    def _ask(self, path: bytes, verb: PathVerb) -> Verdict:
         plan = self._host.plan
         said = verdict(plan, self._mask, verb, path, self._host.start(self._device))
         model = 0
@@ -111,7 +111,7 @@ class Decider:
         assert said.denied == model, (path, verb)
         return said
 
-    def together(self, path: bytes, verbs: tuple[FileVerb, ...]) -> Expected:
+    def together(self, path: bytes, verbs: tuple[PathVerb, ...]) -> Expected:
         said = [self._one(path, verb) for verb in verbs]
         return Expected(
             path,

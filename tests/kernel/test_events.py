@@ -25,7 +25,7 @@ from guard.audit.sinks import FanOut
 from guard.daemon.index import GenerationIndex
 from guard.plan.index import index_plan
 from guard.policy.model import Effect, Policy
-from guard.wire.layout import FileVerb
+from guard.wire.layout import PathVerb
 from tests.kernel.lab import Attempts, Lab, compile_program, host_plan, loaded
 from tests.kernel.lab_objects import name
 from tests.plan.make import policy, rule
@@ -78,7 +78,7 @@ def opens(program: Path) -> Iterator[Attempts]:
 
 def nothing_below(place: Path) -> Policy:
     return policy(
-        rule(Effect.DENY, [FileVerb.READ], f"{place}/**", id="all"),
+        rule(Effect.DENY, [PathVerb.READ], f"{place}/**", id="all"),
         default=Effect.ALLOW,
         exe=["/nowhere"],
     )

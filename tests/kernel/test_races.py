@@ -11,13 +11,13 @@ import pytest
 
 from guard.audit.decode import Event
 from guard.policy.model import Effect, Policy
-from guard.wire.layout import FileVerb, Reason
+from guard.wire.layout import PathVerb, Reason
 from tests.kernel.lab import Lab, Openers, Tally, compile_program, host_plan, loaded
 from tests.plan.make import policy, rule
 
 pytestmark = pytest.mark.kernel
 
-READ = [FileVerb.READ]
+READ = [PathVerb.READ]
 SECONDS = 4.0
 """How long racers are let run: a bound on work of which no verdict depends."""
 

@@ -11,7 +11,7 @@ import pytest
 from guard.errors import HostError
 from guard.plan.encode import Tables, encode
 from guard.policy.model import Effect, Policy
-from guard.wire.layout import FileVerb
+from guard.wire.layout import PathVerb
 from tests.kernel.lab import Lab, Openers, compile_program, host_plan, loaded
 from tests.plan.make import policy, rule
 
@@ -21,7 +21,7 @@ SWAPS = 1000
 FEWEST = 1000
 """Opens of each path, or the swaps went by unwatched."""
 
-READ = [FileVerb.READ]
+READ = [PathVerb.READ]
 
 
 @pytest.fixture(scope="module")

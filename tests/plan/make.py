@@ -5,11 +5,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from guard.policy.model import Effect, FileRule, FileSection, Mode, Pattern, Policy, Subject
+from guard.policy.model import Effect, Mode, PathRule, PathSection, Pattern, Policy, Subject
 from guard.policy.source import Span
-from guard.wire.layout import FileVerb
+from guard.wire.layout import PathVerb
 
-READ, WRITE, LIST = FileVerb.READ, FileVerb.WRITE, FileVerb.LIST
+READ, WRITE, LIST = PathVerb.READ, PathVerb.WRITE, PathVerb.LIST
 ALLOW, DENY = Effect.ALLOW, Effect.DENY
 
 
@@ -23,17 +23,17 @@ def patterns(texts: Sequence[str], line: int = 1) -> tuple[Pattern, ...]:
 
 def rule(
     effect: Effect,
-    verbs: Sequence[FileVerb],
+    verbs: Sequence[PathVerb],
     paths: str | Sequence[str],
     excepts: str | Sequence[str] = (),
     *,
     audit: bool = False,
     id: str = "",
     line: int = 1,
-) -> FileRule:
+) -> PathRule:
     paths = (paths,) if isinstance(paths, str) else paths
     excepts = (excepts,) if isinstance(excepts, str) else excepts
-    return FileRule(
+    return PathRule(
         id or f"file.{line}",
         effect,
         tuple(verbs),
@@ -46,7 +46,7 @@ def rule(
 
 
 def policy(
-    *rules: FileRule,
+    *rules: PathRule,
     name: str = "p",
     default: Effect | None = DENY,
     mode: Mode = Mode.ENFORCE,
@@ -55,6 +55,6 @@ def policy(
     inherit: bool = False,
 ) -> Policy:
     """One policy; ``default=None`` leaves the file section out."""
-    section = None if default is None else FileSection(default, tuple(rules), span())
+    section = None if default is None else PathSection(default, tuple(rules), span())
     subject = Subject(() if host else patterns(exe), host, inherit, span())
     return Policy(name, mode, subject, section, "test.yaml", span())

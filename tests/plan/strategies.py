@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from guard.policy.model import Effect, Mode, Policy
 from guard.policy.patterns import PatternError, expand
-from guard.wire.layout import FileVerb
+from guard.wire.layout import PathVerb
 from tests.plan.make import policy, rule
 
 NAMES = st.text("ab", min_size=1, max_size=3)
@@ -68,7 +68,7 @@ def mutated(draw: st.DrawFn, paths: list[bytes]) -> bytes:
     return path
 
 
-VERBS = st.lists(st.sampled_from(list(FileVerb)), min_size=1, max_size=3, unique=True)
+VERBS = st.lists(st.sampled_from(list(PathVerb)), min_size=1, max_size=3, unique=True)
 
 
 @st.composite

@@ -10,8 +10,8 @@ from guard.analysis.evaluate import decide, rule_matches, subject_applies
 from guard.plan.aliases import Alias, Start
 from guard.plan.build import build_plan
 from guard.plan.plan import Plan, StartStates, subjects, verdict
-from guard.policy.model import Effect, FileRule, Mode, Policy
-from guard.wire.layout import FileVerb
+from guard.policy.model import Effect, Mode, PathRule, Policy
+from guard.wire.layout import PathVerb
 from tests.plan.make import ALLOW, DENY, READ, policy, rule
 from tests.plan.strategies import NAMES, PATHS, mutated, near, policies
 
@@ -20,7 +20,7 @@ def compare(plan: Plan, path: bytes, names: list[bytes], start: StartStates | No
     """One object against the tables: ``path`` in its file system, ``names`` in the host."""
     chosen = plan.policies
     every = (1 << len(chosen)) - 1
-    for verb in FileVerb:
+    for verb in PathVerb:
         got = verdict(plan, every, verb, path, start)
         for bit, one in enumerate(chosen):
             want = decide(one, verb, *names)
@@ -42,8 +42,8 @@ def compare(plan: Plan, path: bytes, names: list[bytes], start: StartStates | No
 
 
 def attributed_rules(
-    plan: Plan, class_ids: tuple[int, ...], bit: int, verb: FileVerb, owner: Policy
-) -> list[FileRule]:
+    plan: Plan, class_ids: tuple[int, ...], bit: int, verb: PathVerb, owner: Policy
+) -> list[PathRule]:
     found = []
     for class_id in class_ids:
         for ref in plan.classes[class_id]:

@@ -14,13 +14,13 @@ from guard.analysis.overlap import meeting
 from guard.plan.compare import compare
 from guard.plan.shadowed import find
 from guard.policy.codes import Code
-from guard.policy.model import FileRule, Policy
-from guard.wire.layout import FileVerb
+from guard.policy.model import PathRule, Policy
+from guard.wire.layout import PathVerb
 from tests.plan.make import ALLOW, DENY, LIST, READ, WRITE, policy, rule
 from tests.plan.strategies import mutated, near, policies
 
 
-def useless(*rules: FileRule) -> list[str]:
+def useless(*rules: PathRule) -> list[str]:
     return [found.message.split("'")[1] for found in find(policy(*rules))]
 
 
@@ -43,7 +43,7 @@ def useless(*rules: FileRule) -> list[str]:
         ],
     ],
 )
-def test_a_rule_that_others_make_useless_is_found(rules: list[FileRule]) -> None:
+def test_a_rule_that_others_make_useless_is_found(rules: list[PathRule]) -> None:
     assert useless(*rules) == ["x"]
 
 
@@ -57,7 +57,7 @@ def test_a_rule_that_others_make_useless_is_found(rules: list[FileRule]) -> None
         [rule(DENY, [READ], "/a/b"), rule(ALLOW, [READ], "/a/*", line=2)],
     ],
 )
-def test_a_rule_with_a_meaning_of_its_own_is_let_be(rules: list[FileRule]) -> None:
+def test_a_rule_with_a_meaning_of_its_own_is_let_be(rules: list[PathRule]) -> None:
     assert useless(*rules) == []
 
 
@@ -94,7 +94,7 @@ def test_without_all_that_is_useless_every_decision_and_record_stays(data: st.Da
     less = dataclasses.replace(one, file=dataclasses.replace(one.file, rules=rest))
     assert compare([one], [less]) == []
     for path in data.draw(st.lists(mutated([b"/", *near([one])]), min_size=8, max_size=8)):
-        for verb in FileVerb:
+        for verb in PathVerb:
             was, now = decide(one, verb, path), decide(less, verb, path)
             assert (was.audit, was.default) == (now.audit, now.default)
 

@@ -15,7 +15,7 @@ from guard.policy.diagnostic import Diagnostic
 from guard.policy.load import load
 from guard.policy.model import Effect, Mode
 from guard.policy.parse import parse_file, parse_text
-from guard.wire.layout import FileVerb, Limit
+from guard.wire.layout import Limit, PathVerb
 from tests.policy.corpus import BAD, GOOD, HEAD, codes, judge, with_rules
 
 EVERYTHING = (Path(__file__).parent.parent / "corpus/good/everything.yaml").read_text("utf-8")
@@ -36,7 +36,7 @@ def test_a_policy_comes_back_as_it_was_written() -> None:
     first, key, shadow = web.file.rules
     assert web.file.default is Effect.DENY
     assert (first.id, key.id, shadow.id) == ("file.1", "tls-key", "no-shadow")
-    assert first.verbs == (FileVerb.READ, FileVerb.LIST) and key.verbs == (FileVerb.READ,)
+    assert first.verbs == (PathVerb.READ, PathVerb.LIST) and key.verbs == (PathVerb.READ,)
     assert key.audit and not first.audit
     assert [each.text for each in shadow.excepts] == ["/etc/shadow-"]
     assert shadow.effect is Effect.DENY and shadow.why == "credential theft, T1003.008"
@@ -47,9 +47,9 @@ def test_a_test_comes_back_as_it_was_written() -> None:
     web, host = parsed(EVERYTHING)
     assert web.tests == ()
     first, second, listing = host.tests[:3]
-    assert (first.verb, first.path, first.rule) == (FileVerb.WRITE, "/boot/vmlinuz", "file.1")
+    assert (first.verb, first.path, first.rule) == (PathVerb.WRITE, "/boot/vmlinuz", "file.1")
     assert (first.expect, second.expect, second.rule) == (Effect.DENY, Effect.ALLOW, None)
-    assert listing.verb is FileVerb.LIST
+    assert listing.verb is PathVerb.LIST
     line = EVERYTHING.splitlines()[first.span.line - 1]
     assert line[first.span.column - 1 :].startswith("{do: write /boot/vmlinuz")
     assert host.tests[-1].path == "/srv/a file/..odd"
