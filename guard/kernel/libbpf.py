@@ -14,6 +14,7 @@ import errno
 import os
 from collections.abc import Callable
 from ctypes import POINTER, byref, c_char_p, c_int, c_size_t, c_uint32, c_uint64, c_void_p
+from typing import NamedTuple
 
 from guard.errors import HostError
 
@@ -23,6 +24,13 @@ LIBRARY = "libbpf.so.1"
 # enum bpf_map_type and flags, include/uapi/linux/bpf.h
 MAP_TYPE_ARRAY = 2
 MAP_TYPE_RINGBUF = 27
+
+# enum bpf_attach_type, include/uapi/linux/bpf.h
+BPF_XDP = 37
+
+# include/uapi/linux/if_link.h: how an XDP program is to be attached.
+XDP_GENERIC = 1 << 1
+XDP_NATIVE = 1 << 2
 
 # enum btf_kind, include/uapi/linux/btf.h
 BTF_KIND_FUNC = 12
@@ -35,6 +43,45 @@ LOG_LINES_KEPT = 200
 LOG_BYTES = 16 << 20
 
 _PRINT = ctypes.CFUNCTYPE(c_int, c_int, c_char_p, c_void_p)
+
+
+# What a program may add before or after a packet (bpf_xdp_adjust_head, _tail).
+_TEST_RUN_ROOM = 512
+
+
+class _LinkCreate(ctypes.Structure):
+    """struct bpf_link_create_opts up to what every kind of link has."""
+
+    _fields_ = (("sz", c_size_t), ("flags", c_uint32))
+
+
+class _TestRunOptions(ctypes.Structure):
+    """struct bpf_test_run_opts."""
+
+    _fields_ = (
+        ("sz", c_size_t),
+        ("data_in", c_void_p),
+        ("data_out", c_void_p),
+        ("data_size_in", c_uint32),
+        ("data_size_out", c_uint32),
+        ("ctx_in", c_void_p),
+        ("ctx_out", c_void_p),
+        ("ctx_size_in", c_uint32),
+        ("ctx_size_out", c_uint32),
+        ("retval", c_uint32),
+        ("repeat", c_int),
+        ("duration", c_uint32),
+        ("flags", c_uint32),
+        ("cpu", c_uint32),
+        ("batch_size", c_uint32),
+    )
+
+
+class TestRun(NamedTuple):
+    """What a program returned for a packet, and the packet as it left it."""
+
+    verdict: int
+    packet: bytes
 
 
 class LibbpfError(HostError):
@@ -212,6 +259,27 @@ class Libbpf:
         self._check(what, result)
         return value.raw
 
+    def map_delete(self, fd: int, key: bytes, what: str) -> bool:
+        """Remove one element; whether there was one. Raises LibbpfError naming ``what``."""
+        function = self._function("bpf_map_delete_elem", c_int, c_int, c_char_p)
+        result = function(fd, key)
+        if result == -errno.ENOENT:
+            return False
+        self._check(what, result)
+        return True
+
+    def map_update_batch(self, fd: int, keys: bytes, values: bytes, count: int, what: str) -> int:
+        """Set ``count`` elements in one call; how many were set. Raises LibbpfError.
+
+        ``keys`` and ``values`` are the elements' bytes one after another.
+        """
+        function = self._function(
+            "bpf_map_update_batch", c_int, c_int, c_char_p, c_char_p, POINTER(c_uint32), c_void_p
+        )
+        done = c_uint32(count)
+        self._check(what, function(fd, keys, values, byref(done), None))
+        return done.value
+
     def map_freeze(self, fd: int) -> None:
         """Forbid further changes of the map from user space."""
         self._check("freeze map", self._function("bpf_map_freeze", c_int, c_int)(fd))
@@ -225,6 +293,48 @@ class Libbpf:
         """A descriptor for what is pinned at ``path``. Raises LibbpfError."""
         function = self._function("bpf_obj_get", c_int, c_char_p)
         return self._check(f"open pin {path}", function(path.encode()))
+
+    def xdp_attach(self, program_fd: int, interface: int, mode: int, what: str) -> int:
+        """A link that holds the program on the interface of that index. Raises LibbpfError.
+
+        ``mode``: XDP_NATIVE, XDP_GENERIC, or 0 for whichever the kernel chooses.
+        """
+        options = _LinkCreate(sz=ctypes.sizeof(_LinkCreate), flags=mode)
+        function = self._function(
+            "bpf_link_create", c_int, c_int, c_int, c_int, POINTER(_LinkCreate)
+        )
+        return self._check(what, function(program_fd, interface, BPF_XDP, byref(options)))
+
+    def link_update(self, link_fd: int, program_fd: int, what: str) -> None:
+        """Put another program in a link's place atomically. Raises LibbpfError."""
+        function = self._function("bpf_link_update", c_int, c_int, c_int, c_void_p)
+        self._check(what, function(link_fd, program_fd, None))
+
+    def program_by_id(self, number: int) -> int:
+        """A descriptor for the loaded program of that id. Raises LibbpfError."""
+        function = self._function("bpf_prog_get_fd_by_id", c_int, c_uint32)
+        return self._check(f"program {number}", function(number))
+
+    def test_run(self, program_fd: int, packet: bytes, context: bytes | None = None) -> TestRun:
+        """Run an XDP program once on a packet; nothing is sent. Raises LibbpfError.
+
+        ``context``: struct xdp_md, whose ingress_ifindex the kernel then believes.
+        """
+        out = ctypes.create_string_buffer(len(packet) + _TEST_RUN_ROOM)
+        options = _TestRunOptions(
+            sz=ctypes.sizeof(_TestRunOptions),
+            data_in=ctypes.cast(c_char_p(packet), c_void_p),
+            data_out=ctypes.cast(out, c_void_p),
+            data_size_in=len(packet),
+            data_size_out=len(out),
+            repeat=1,
+        )
+        if context is not None:
+            options.ctx_in = ctypes.cast(c_char_p(context), c_void_p)
+            options.ctx_size_in = len(context)
+        function = self._function("bpf_prog_test_run_opts", c_int, c_int, POINTER(_TestRunOptions))
+        self._check("test run", function(program_fd, byref(options)))
+        return TestRun(options.retval, out.raw[: options.data_size_out])
 
     def possible_cpus(self) -> int:
         """How many CPUs a per-CPU map has values for."""
