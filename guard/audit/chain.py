@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The hash chain: batches of lines, each sealed over the one before it.
+
+Knows lines of JSON and SHA-256; nothing of files, rings or what lines say.
+
+A batch is one or more lines. Its last line carries, as its last member, the
+seal of the whole batch::
+
+    {…record…}
+    {…record…,"chain":{"series":"denials","n":17,"first":4711,"records":2,
+     "crc":"1c2d3e4f5a6b7c8d","prev":"<64 hex>","hash":"<64 hex>"}}
+
+(on one line). ``series`` names the chain, ``n`` counts its batches and
+``first`` its records from 0; ``crc`` is the CRC-32 of each record, eight hex
+digits each; ``prev`` is the hash of batch ``n - 1``, 64 zeros for the first.
+``hash`` is the SHA-256 of the member's own text from ``"series"`` up to and
+with ``prev``, a newline, and all lines as they were without the seal, joined by newlines.
+
+One hash for a batch and not for a record, because that is half of what a
+record costs otherwise (635 against 392 ns measured); the CRCs are there to
+name the record that was changed, the hash to make changing it futile.
+"""
+
+from __future__ import annotations
+
+import re
+from array import array
+from collections.abc import Sequence
+from hashlib import sha256
+from typing import NamedTuple
+from zlib import crc32
+
+GENESIS = "0" * 64
+
+# Records that one batch may hold: bounds what a reader has to hold in memory.
+BATCH_LIMIT = 4096
+
+# Before a seal. In a JSON string the quotes would be escaped, so the text can
+# stand nowhere else than where a member begins.
+MARK = b',"chain":{"series":"'
+
+_SEAL = re.compile(
+    rb',"chain":\{("series":"([a-z-]{1,32})","n":(\d{1,18}),"first":(\d{1,18}),"records":(\d{1,9}),'
+    rb'"crc":"([0-9a-f]*)","prev":"([0-9a-f]{64})"),"hash":"([0-9a-f]{64})"\}\}'
+)
+
+
+class Head(NamedTuple):
+    """Where a chain stands: the next batch's number and first record, and the last one's hash."""
+
+    n: int = 0
+    first: int = 0
+    hash: str = GENESIS
+
+
+class Seal(NamedTuple):
+    """What a batch's last line says about the batch, unverified.
+
+    ``text`` is what the hash covers of it; ``at`` the offset in that line
+    where the member begins, so ``line[:at] + b"}"`` is the record without it.
+    """
+
+    series: str
+    n: int
+    first: int
+    records: int
+    crc: bytes
+    prev: str
+    hash: str
+    text: bytes
+    at: int
+
+    def head(self) -> Head:
+        """Where the chain stands after this batch."""
+        return Head(self.n + 1, self.first + self.records, self.hash)
+
+
+def seal(series: str, lines: Sequence[bytes], head: Head) -> tuple[bytes, Head]:
+    """The batch as it is stored, with a newline behind every line, and the chain's new head.
+
+    ``lines`` are one or more JSON objects with at least one member, without newlines.
+    """
+    # Byte order: big-endian, so that the hex digits of one record are its CRC as printed.
+    sums = array("I", map(crc32, lines))
+    sums.byteswap()
+    body = b"\n".join(lines)
+    text = b'"series":"%b","n":%d,"first":%d,"records":%d,"crc":"%b","prev":"%b"' % (
+        series.encode(),
+        head.n,
+        head.first,
+        len(lines),
+        sums.tobytes().hex().encode(),
+        head.hash.encode(),
+    )
+    digest = _digest(text, body)
+    sealed = b'%b,"chain":{%b,"hash":"%b"}}\n' % (body[:-1], text, digest.encode())
+    return sealed, Head(head.n + 1, head.first + len(lines), digest)
+
+
+def read_seal(line: bytes) -> Seal | None:
+    """The seal that a line (without newline) carries; None if it has none or a broken one."""
+    at = line.rfind(MARK)
+    if at < 0:
+        return None
+    found = _SEAL.fullmatch(line, at)
+    if found is None:
+        return None
+    text, series, n, first, records, crc, prev, own = found.groups()
+    return Seal(
+        series.decode(),
+        int(n),
+        int(first),
+        int(records),
+        crc,
+        prev.decode(),
+        own.decode(),
+        text,
+        at,
+    )
+
+
+def without_seal(line: bytes, found: Seal) -> bytes:
+    """The record as it was before it was sealed."""
+    return line[: found.at] + b"}"
+
+
+def crc_of(line: bytes) -> bytes:
+    """A record's CRC-32 as seals spell it."""
+    return b"%08x" % crc32(line)
+
+
+def holds(found: Seal, lines: Sequence[bytes]) -> bool:
+    """Whether the hash is that of these lines, the last without its seal."""
+    return _digest(found.text, b"\n".join(lines)) == found.hash
+
+
+def _digest(text: bytes, body: bytes) -> str:
+    hashed = sha256(text)
+    hashed.update(b"\n")
+    hashed.update(body)
+    return hashed.hexdigest()
