@@ -13,7 +13,7 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
-from guard.audit.spool_files import SERIES
+from guard.audit.spool_files import SERIES, cursor_names, cursor_path
 
 
 class Place(NamedTuple):
@@ -84,6 +84,18 @@ def load(path: Path) -> Position | None:
         return decode(path.read_bytes())
     except FileNotFoundError:
         return None
+
+
+def load_all(directory: Path) -> dict[str, Position]:
+    """The positions of all of a spool's cursors that can be read, by name. Never raises."""
+    found: dict[str, Position] = {}
+    with contextlib.suppress(OSError):
+        for name in cursor_names(directory):
+            with contextlib.suppress(CursorUnreadable, OSError):
+                position = load(cursor_path(directory, name))
+                if position is not None:
+                    found[name] = position
+    return found
 
 
 def store(path: Path, position: Position) -> None:

@@ -10,6 +10,8 @@ Knows paths and names; nothing of what segments hold.
       denials-<first record>.ndjson segments of sealed batches (chain.py)
       others-<first record>.ndjson
       cursors/<sink>                how far each reader got (spool_reader.py)
+      heads                         where chains go on whose segments are all gone
+      ages                          when segments were closed, for the limit of age
       aside/                        what could not be read: never deleted by guard
 
 A segment's number is the ordinal of its first record in its series, counted
@@ -27,6 +29,8 @@ FORMAT_FILE = "format"
 FORMAT = b"guard-spool 1\n"
 CURSORS = "cursors"
 ASIDE = "aside"
+HEADS = "heads"
+AGES = "ages"
 
 # In the order in which a reader wants them; the reverse is the order of eviction.
 DENIALS = "denials"
@@ -70,6 +74,6 @@ def cursor_path(directory: Path, name: str) -> Path:
     return directory / CURSORS / name
 
 
-def is_segment(name: str) -> bool:
-    """Whether a file of this name is a segment of any series."""
-    return _SEGMENT.fullmatch(name) is not None
+def cursor_names(directory: Path) -> list[str]:
+    """The names of the cursors that are there. Raises OSError."""
+    return sorted(name for name in os.listdir(directory / CURSORS) if _CURSOR.fullmatch(name))

@@ -11,9 +11,10 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
-from guard.audit.chain import BATCH_LIMIT, MARK, Seal, crc_of, read_seal, without_seal
+from guard.audit.chain import BATCH_LIMIT, MARK, Seal, crc_of, holds, read_seal, without_seal
 from guard.audit.spool_cursor import Place
 from guard.audit.spool_files import segments
+from guard.audit.spool_heads import read_heads
 
 # Read at a time; a batch of 128 records is about 100 KB.
 _CHUNK = 1 << 18
@@ -81,7 +82,7 @@ class SeriesReader:
         if found:
             last = last_seal(found[-1].path)
             if last is not None:
-                end = max(end, last.first + last.records)
+                end = max(end, last.seal.first + last.seal.records)
         return end - self.place.next, size
 
     def go(self, place: Place) -> None:
@@ -150,6 +151,9 @@ class SeriesReader:
                 self._skip_to(number, expired=True)
                 self._opened = number
             return True
+        head = read_heads(self._directory).get(self._series)
+        if head is not None and head.first > place.next:  # all of the series was evicted
+            self._skip_to(head.first, expired=True)
         return False
 
     def _skip_to(self, number: int, expired: bool) -> None:
@@ -204,7 +208,33 @@ def intact(lines: list[bytes], seal: Seal) -> list[Record]:
     return found
 
 
-def last_seal(path: Path) -> Seal | None:
+def is_sound(path: Path, series: str) -> bool:
+    """Whether a segment is nothing but whole batches, each as its hash says."""
+    try:
+        data = path.read_bytes()
+    except OSError:
+        return False
+    lines: list[bytes] = []
+    for line in data.split(b"\n")[:-1]:
+        lines.append(line)
+        seal = read_seal(line)
+        if seal is None:
+            continue
+        lines[-1] = without_seal(line, seal)
+        if seal.series != series or seal.records != len(lines) or not holds(seal, lines):
+            return False
+        lines = []
+    return not lines and data.endswith(b"\n")
+
+
+class LastSeal(NamedTuple):
+    """A segment's last seal, and the offset behind its line."""
+
+    seal: Seal
+    end: int
+
+
+def last_seal(path: Path) -> LastSeal | None:
     """The last whole batch's seal in a segment; None if there is none. Raises OSError."""
     with open(path, "rb") as file:
         size = file.seek(0, os.SEEK_END)
@@ -213,13 +243,14 @@ def last_seal(path: Path) -> Seal | None:
             take = min(max(_CHUNK, len(data)), size - len(data))
             file.seek(size - len(data) - take)
             data = file.read(take) + data
-            whole = data[: data.rfind(b"\n") + 1]
-            at = len(whole)
-            while (at := whole.rfind(MARK, 0, at)) >= 0:
-                begin = whole.rfind(b"\n", 0, at) + 1
-                if begin == 0 and len(data) < size:
+            begins = size - len(data)
+            at = data.rfind(b"\n") + 1
+            while (at := data.rfind(MARK, 0, at)) >= 0:
+                begin = data.rfind(b"\n", 0, at) + 1
+                if begin == 0 and begins:
                     break  # the line's beginning is not here yet
-                seal = read_seal(whole[begin : whole.index(b"\n", at)])
+                end = data.index(b"\n", at)
+                seal = read_seal(data[begin:end])
                 if seal is not None:
-                    return seal
+                    return LastSeal(seal, begins + end + 1)
     return None
