@@ -17,7 +17,7 @@ static __noinline int decide_verb(const struct object *object, struct verdict *v
 {
 	__u64 allow = 0, deny = 0, audit = 0;
 	__u64 gated = verdict->policies;
-	__u64 by_default = object->tables->root.file_default_deny;
+	__u64 by_default = object->tables->root.section[GUARD_SECTION_FILE].default_deny;
 
 #pragma unroll
 	for (int group = 0; group < GUARD_LIMIT_GROUPS; group++) {

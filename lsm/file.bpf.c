@@ -166,7 +166,7 @@ static __always_inline bool plainly_allowed(const struct opening *opening)
 	}
 	if (rename_sequence(lock) != before)
 		return false;
-	deny |= tables->root.file_default_deny & ~allow;
+	deny |= tables->root.section[GUARD_SECTION_FILE].default_deny & ~allow;
 	return !(opening->policies & (deny | audit));
 }
 
@@ -238,7 +238,7 @@ int BPF_PROG(guard_file_open, struct file *file, int ret)
 	flags = unrefined(flags, zero);
 	if (!(flags & GUARD_TASK_EXEMPT))
 		policies |= tables->root.host;
-	policies = unrefined64(policies & tables->root.file, zero);
+	policies = unrefined64(policies & tables->root.section[GUARD_SECTION_FILE].policies, zero);
 	if (!policies && !(flags & GUARD_TASK_CANARY))
 		return 0;
 	if (file->f_flags & FMODE_EXEC)

@@ -12,13 +12,15 @@
 
 /* Changes whenever a type below changes its layout or meaning. */
 enum guard_abi {
-	GUARD_ABI_VERSION = 1,
+	GUARD_ABI_VERSION = 2,
 };
 
 enum guard_limit {
 	GUARD_LIMIT_POLICIES = 64,	/* bits in a mask */
 	GUARD_LIMIT_GROUPS = 4,		/* automata that one open may step */
-	GUARD_LIMIT_VERBS = 16,		/* verbs in a row; three are in use */
+	GUARD_LIMIT_VERBS = 22,		/* verbs in a row */
+	GUARD_LIMIT_SECTIONS = 4,
+	GUARD_LIMIT_KERNEL_OPS = 96,	/* capabilities to 63, then the other operations */
 	GUARD_LIMIT_DEVICE_SLOTS = 1024, /* slots of the device hash table */
 	GUARD_LIMIT_DEVICES = 512,	/* used slots: half, so probes stay short */
 	GUARD_LIMIT_DEVICE_PROBES = 4,	/* slots looked at before a device is foreign */
@@ -28,20 +30,187 @@ enum guard_limit {
 	GUARD_LIMIT_PATHS_LONG = 8192,	/* in a long one: PATH_MAX twice */
 };
 
-/* File verbs. The words of policies and records are these names in lower case. */
-enum guard_path_verb {
-	GUARD_PATH_READ = 0,	/* open for reading: a file's contents */
-	GUARD_PATH_WRITE = 1,	/* open for writing or with O_TRUNC */
-	GUARD_PATH_LIST = 2,	/* open a directory: its entries' names */
+/* A policy's sections, each gated or not, each with its own default. */
+enum guard_section {
+	GUARD_SECTION_FILE = 0,
+	GUARD_SECTION_EXEC = 1,
+	GUARD_SECTION_NET = 2,
+	GUARD_SECTION_KERNEL = 3,
 };
 
-/* The hooks that guard has a program for. */
+/*
+ * Verbs on objects that have a path. The words of policies and records are these
+ * names in lower case. Those up to MKSOCK belong to the file section, EXEC and
+ * MAP to the exec section, the others to the net section.
+ */
+enum guard_path_verb {
+	GUARD_PATH_READ = 0,	/* open for reading: a file's contents */
+	GUARD_PATH_WRITE = 1,	/* open for writing, truncate by any route */
+	GUARD_PATH_LIST = 2,	/* open a directory: its entries' names */
+	GUARD_PATH_APPEND = 3,	/* open for writing with O_APPEND; a write rule has it too */
+	GUARD_PATH_CREATE = 4,	/* a new name: file, directory, symlink, link, rename's target */
+	GUARD_PATH_DELETE = 5,	/* unlink or rmdir, or be replaced by a rename */
+	GUARD_PATH_RENAME = 6,	/* lose this name to a rename */
+	GUARD_PATH_LINK = 7,	/* be given a further name */
+	GUARD_PATH_SETATTR = 8,	/* mode, owner, times, extended attributes, ACLs */
+	GUARD_PATH_LOCK = 9,	/* flock, fcntl locks, leases */
+	GUARD_PATH_IOCTL = 10,	/* ioctl on a device node */
+	GUARD_PATH_MKDEV = 11,	/* make a block or character device node */
+	GUARD_PATH_MKFIFO = 12,	/* make a named pipe */
+	GUARD_PATH_MKSOCK = 13,	/* make a socket's node by mknod or bind */
+	GUARD_PATH_EXEC = 14,	/* execve: the program, its interpreter, a script */
+	GUARD_PATH_MAP = 15,	/* map with PROT_EXEC, or make a mapping executable */
+	GUARD_PATH_BIND = 16,	/* bind a named UNIX socket */
+	GUARD_PATH_CONNECT = 17, /* connect to a named UNIX socket */
+	GUARD_PATH_SEND = 18,	/* send a datagram to a named UNIX socket */
+};
+
+/*
+ * Verbs on sockets, by the same rule. Where a UNIX socket's path is judged, the
+ * verb is the one of the same number above.
+ */
+enum guard_net_verb {
+	GUARD_NET_BIND = 16,
+	GUARD_NET_CONNECT = 17,	/* connect, and what connects without it: TCP fast open */
+	GUARD_NET_SEND = 18,	/* a datagram to an address given with it */
+	GUARD_NET_LISTEN = 19,
+	GUARD_NET_ACCEPT = 20,
+	GUARD_NET_CREATE = 21,	/* socket, socketpair */
+};
+
+/*
+ * Operations on the kernel. The first 64 are capabilities, by their numbers
+ * (include/uapi/linux/capability.h); the words are these in lower case.
+ */
+enum guard_kernel_op {
+	GUARD_KERNEL_CAP_CHOWN = 0,
+	GUARD_KERNEL_CAP_DAC_OVERRIDE = 1,
+	GUARD_KERNEL_CAP_DAC_READ_SEARCH = 2,
+	GUARD_KERNEL_CAP_FOWNER = 3,
+	GUARD_KERNEL_CAP_FSETID = 4,
+	GUARD_KERNEL_CAP_KILL = 5,
+	GUARD_KERNEL_CAP_SETGID = 6,
+	GUARD_KERNEL_CAP_SETUID = 7,
+	GUARD_KERNEL_CAP_SETPCAP = 8,
+	GUARD_KERNEL_CAP_LINUX_IMMUTABLE = 9,
+	GUARD_KERNEL_CAP_NET_BIND_SERVICE = 10,
+	GUARD_KERNEL_CAP_NET_BROADCAST = 11,
+	GUARD_KERNEL_CAP_NET_ADMIN = 12,
+	GUARD_KERNEL_CAP_NET_RAW = 13,
+	GUARD_KERNEL_CAP_IPC_LOCK = 14,
+	GUARD_KERNEL_CAP_IPC_OWNER = 15,
+	GUARD_KERNEL_CAP_SYS_MODULE = 16,
+	GUARD_KERNEL_CAP_SYS_RAWIO = 17,
+	GUARD_KERNEL_CAP_SYS_CHROOT = 18,
+	GUARD_KERNEL_CAP_SYS_PTRACE = 19,
+	GUARD_KERNEL_CAP_SYS_PACCT = 20,
+	GUARD_KERNEL_CAP_SYS_ADMIN = 21,
+	GUARD_KERNEL_CAP_SYS_BOOT = 22,
+	GUARD_KERNEL_CAP_SYS_NICE = 23,
+	GUARD_KERNEL_CAP_SYS_RESOURCE = 24,
+	GUARD_KERNEL_CAP_SYS_TIME = 25,
+	GUARD_KERNEL_CAP_SYS_TTY_CONFIG = 26,
+	GUARD_KERNEL_CAP_MKNOD = 27,
+	GUARD_KERNEL_CAP_LEASE = 28,
+	GUARD_KERNEL_CAP_AUDIT_WRITE = 29,
+	GUARD_KERNEL_CAP_AUDIT_CONTROL = 30,
+	GUARD_KERNEL_CAP_SETFCAP = 31,
+	GUARD_KERNEL_CAP_MAC_OVERRIDE = 32,
+	GUARD_KERNEL_CAP_MAC_ADMIN = 33,
+	GUARD_KERNEL_CAP_SYSLOG = 34,
+	GUARD_KERNEL_CAP_WAKE_ALARM = 35,
+	GUARD_KERNEL_CAP_BLOCK_SUSPEND = 36,
+	GUARD_KERNEL_CAP_AUDIT_READ = 37,
+	GUARD_KERNEL_CAP_PERFMON = 38,
+	GUARD_KERNEL_CAP_BPF = 39,
+	GUARD_KERNEL_CAP_CHECKPOINT_RESTORE = 40,
+	GUARD_KERNEL_PTRACE = 64,	/* ptrace, process_vm_*, pidfd_getfd, /proc/PID/mem ... */
+	GUARD_KERNEL_SIGNAL = 65,	/* signal a process outside the policy */
+	GUARD_KERNEL_MOUNT = 66,
+	GUARD_KERNEL_UMOUNT = 67,
+	GUARD_KERNEL_PIVOT_ROOT = 68,
+	GUARD_KERNEL_CHROOT = 69,
+	GUARD_KERNEL_MODULE = 70,
+	GUARD_KERNEL_FIRMWARE = 71,
+	GUARD_KERNEL_KEXEC = 72,
+	GUARD_KERNEL_BPF = 73,
+	GUARD_KERNEL_PERF = 74,
+	GUARD_KERNEL_USERNS = 75,
+	GUARD_KERNEL_TIME = 76,
+	GUARD_KERNEL_KEYS = 77,
+	GUARD_KERNEL_IO_URING = 78,
+	GUARD_KERNEL_SWAP = 79,
+	GUARD_KERNEL_REBOOT = 80,
+	GUARD_KERNEL_SYSLOG = 81,
+};
+
+/* The hooks that guard has a program for. Names of LSM hooks, in capitals. */
 enum guard_hook {
 	GUARD_HOOK_FILE_OPEN = 0,
 	GUARD_HOOK_TASK_ALLOC = 1,
 	GUARD_HOOK_BPRM_CREDS_FOR_EXEC = 2,
 	GUARD_HOOK_BPRM_CHECK_SECURITY = 3,
 	GUARD_HOOK_BPRM_COMMITTED_CREDS = 4,
+	GUARD_HOOK_INODE_CREATE = 5,
+	GUARD_HOOK_INODE_MKDIR = 6,
+	GUARD_HOOK_INODE_SYMLINK = 7,
+	GUARD_HOOK_INODE_MKNOD = 8,
+	GUARD_HOOK_INODE_LINK = 9,
+	GUARD_HOOK_INODE_UNLINK = 10,
+	GUARD_HOOK_INODE_RMDIR = 11,
+	GUARD_HOOK_INODE_RENAME = 12,
+	GUARD_HOOK_INODE_SETATTR = 13,
+	GUARD_HOOK_INODE_SETXATTR = 14,
+	GUARD_HOOK_INODE_REMOVEXATTR = 15,
+	GUARD_HOOK_INODE_SET_ACL = 16,
+	GUARD_HOOK_INODE_REMOVE_ACL = 17,
+	GUARD_HOOK_FILE_LOCK = 18,
+	GUARD_HOOK_FILE_IOCTL = 19,
+	GUARD_HOOK_FILE_RECEIVE = 20,
+	GUARD_HOOK_FILE_PERMISSION = 21,
+	GUARD_HOOK_FILE_FCNTL = 22,
+	GUARD_HOOK_FILE_TRUNCATE = 23,
+	GUARD_HOOK_PATH_TRUNCATE = 24,
+	GUARD_HOOK_MMAP_FILE = 25,
+	GUARD_HOOK_FILE_MPROTECT = 26,
+	GUARD_HOOK_SOCKET_CREATE = 27,
+	GUARD_HOOK_SOCKET_BIND = 28,
+	GUARD_HOOK_SOCKET_LISTEN = 29,
+	GUARD_HOOK_SOCKET_ACCEPT = 30,
+	GUARD_HOOK_SOCKET_CONNECT = 31,
+	GUARD_HOOK_SOCKET_SENDMSG = 32,
+	GUARD_HOOK_SOCKET_RECVMSG = 33,
+	GUARD_HOOK_UNIX_STREAM_CONNECT = 34,
+	GUARD_HOOK_UNIX_MAY_SEND = 35,
+	GUARD_HOOK_SCTP_BIND_CONNECT = 36,
+	GUARD_HOOK_PTRACE_ACCESS_CHECK = 37,
+	GUARD_HOOK_PTRACE_TRACEME = 38,
+	GUARD_HOOK_TASK_KILL = 39,
+	GUARD_HOOK_SB_MOUNT = 40,
+	GUARD_HOOK_MOVE_MOUNT = 41,
+	GUARD_HOOK_SB_UMOUNT = 42,
+	GUARD_HOOK_SB_REMOUNT = 43,
+	GUARD_HOOK_SB_PIVOTROOT = 44,
+	GUARD_HOOK_PATH_CHROOT = 45,
+	GUARD_HOOK_KERNEL_MODULE_REQUEST = 46,
+	GUARD_HOOK_KERNEL_READ_FILE = 47,
+	GUARD_HOOK_KERNEL_LOAD_DATA = 48,
+	GUARD_HOOK_BPF = 49,
+	GUARD_HOOK_PERF_EVENT_OPEN = 50,
+	GUARD_HOOK_USERNS_CREATE = 51,
+	GUARD_HOOK_SETTIME = 52,
+	GUARD_HOOK_KEY_ALLOC = 53,
+	GUARD_HOOK_KEY_PERMISSION = 54,
+	GUARD_HOOK_URING_OVERRIDE_CREDS = 55,
+	GUARD_HOOK_URING_SQPOLL = 56,
+	GUARD_HOOK_SYSLOG = 57,
+	GUARD_HOOK_CAPABLE = 58,
+	GUARD_HOOK_TASK_FIX_SETUID = 59,
+	GUARD_HOOK_TASK_FIX_SETGID = 60,
+	GUARD_HOOK_TASK_FIX_SETGROUPS = 61,
+	GUARD_HOOK_BPF_MAP = 62,
+	GUARD_HOOK_BPF_PROG = 63,
+	GUARD_HOOK_URING_ALLOWED = 64,
 };
 
 /* Why a decision was what it was, where it was not plainly the policy. */
@@ -53,6 +222,10 @@ enum guard_reason {
 	GUARD_REASON_STACKED = 4,	/* a foreign stacking file system hides the object */
 	GUARD_REASON_CANARY = 5,	/* guard testing itself */
 	GUARD_REASON_DISCONNECTED = 6,	/* known by its inode alone: it has no path */
+	GUARD_REASON_ANONYMOUS = 7,	/* no file stands behind it: memfd, or its last name is gone */
+	GUARD_REASON_ADDRESS = 8,	/* an address that the socket's family does not have */
+	GUARD_REASON_NO_LABEL = 9,	/* the task's label could not be found or made */
+	GUARD_REASON_PROTECTED = 10,	/* guard protecting itself */
 };
 
 enum guard_task_flag {
@@ -66,6 +239,10 @@ enum guard_event_flag {
 	GUARD_EVENT_FOREIGN = 4,	/* the object's device is not in the table */
 	GUARD_EVENT_NO_EXE = 8,		/* a kernel thread */
 	GUARD_EVENT_UNLINKED = 16,	/* the object has no name any more (link count 0) */
+	GUARD_EVENT_NET_OBJECT = 32,	/* verbs, family, type, protocol and address are a socket's */
+	GUARD_EVENT_ABSTRACT = 64,	/* the path is an abstract UNIX socket's name */
+	GUARD_EVENT_ANY_PORT = 128,	/* the operation has no port or address yet */
+	GUARD_EVENT_SECOND_CUT = 256,
 };
 
 /* A state word: byte offset of the state's row of cells in tables.data, plus: */
@@ -87,6 +264,7 @@ struct guard_verb_row {
 	__u64 deny;	/* a deny rule matches; beats allow */
 	__u64 audit;	/* a matching rule wants a record even when allowed */
 	__u64 kill;	/* a matching deny rule ends the process */
+	__u64 other_errno; /* a matching deny rule wants the errno that is not the section's */
 };
 
 struct guard_row {
@@ -101,6 +279,12 @@ struct guard_device {
 	__u32 reserved[2];
 };
 
+/* Policies that gate a section, and those of them that deny what no rule matches. */
+struct guard_gated {
+	__u64 policies;
+	__u64 default_deny;
+};
+
 /*
  * One generation: a whole policy set, never written after it was switched in.
  * In the map's value this is followed by the data and by struct guard_devices
@@ -113,25 +297,33 @@ struct guard_root {
 	__u64 host;		/* policies with subject host: true */
 	__u64 inherit;		/* policies kept across an exec that does not match */
 	__u64 exe;		/* policies whose subject names executables */
-	__u64 file;		/* policies with a file section */
-	__u64 file_default_deny; /* of those, the ones with default: deny */
+	__u64 cgroup;		/* policies whose subject names control groups */
+	struct guard_gated section[GUARD_LIMIT_SECTIONS];
 	__u64 group_mask[GUARD_LIMIT_GROUPS]; /* policies with rules in this automaton */
 	__u32 groups;		/* automata in use: 1 .. GUARD_LIMIT_GROUPS */
 	__u32 device_multiplier; /* slot = (device * multiplier >> 16) % slots, as u32 */
+	__u32 net;		/* start state of the automaton over sockets and addresses */
+	__u32 cgroups;		/* start state of the automaton over control groups' paths */
 	__u64 zero;		/* always 0, which the verifier does not know */
 	__u16 column[256];	/* byte -> offset of its column in a state's row, bytes */
+	struct guard_verb_row kernel[GUARD_LIMIT_KERNEL_OPS];
 };
 
 /* The devices of one generation: a hash table, and what all others are. */
 struct guard_devices {
 	struct guard_device foreign;
 	struct guard_device slot[GUARD_LIMIT_DEVICE_SLOTS];
+	struct guard_device anonymous; /* memory, and files without any name */
 };
 
 /* A task's label, in task storage. */
 struct guard_task {
-	__u64 mask;		/* policies in force, host-wide ones not included */
+	__u64 mask;		/* policies in force by executable and inheritance */
 	__u64 pending;		/* what the exec under way adds; in force too */
+	__u64 cgroup_id;	/* control group that cgroup_mask is about */
+	__u64 cgroup_mask;	/* policies in force by control group, */
+	__u32 cgroup_generation; /* under this generation; 0: not known */
+	__u32 reserved;
 	__u32 flags;		/* enum guard_task_flag */
 	__u32 canary_class;
 	__u32 exec_generation;	/* generation that the last exec committed under; 0: none */
@@ -149,10 +341,12 @@ struct guard_counters {
 };
 
 /*
- * One record in the ring. Both paths follow in bytes[]: the object's
- * path_size bytes, then the executable's exe_size bytes. Each is a list of
- * names from the leaf towards the root of its file system, every name followed
- * by '/'; the root itself is the empty list.
+ * One record in the ring. Names follow in bytes[]: the object's path_size
+ * bytes, then second_size bytes of the other path of a rename or link, then the
+ * executable's exe_size bytes. A path is a list of names from the leaf towards
+ * the root of its file system, every name followed by '/'; the root itself is
+ * the empty list. An abstract UNIX socket's name takes the place of the path as
+ * it is. What belongs to the event comes first, what belongs to the process last.
  */
 struct guard_event {
 	__u64 sequence;		/* attempts of this CPU before this one */
@@ -162,27 +356,40 @@ struct guard_event {
 	__u64 by_rule;		/* of those, by a deny rule and not by default */
 	__u64 enforced;		/* of those denied, the ones in mode enforce */
 	__u64 audited;		/* policies with a matching audit: true rule */
+	__u64 killed;		/* of the enforced, those whose rule ends the process */
 	__u64 inode;
-	__u64 exe_inode;
-	__u64 cgroup;		/* cgroup v2 id */
-	__u64 start_ns;		/* process start, CLOCK_BOOTTIME: with pid, who it is */
 	__u32 generation;
+	__u32 section;		/* enum guard_section */
 	__u32 hook;		/* enum guard_hook */
-	__u32 verbs;		/* 1 << enum guard_path_verb, those asked for */
+	__u32 verbs;		/* 1 << verb, those asked for: guard_path_verb, guard_net_verb */
+	__u32 operation;	/* section KERNEL: enum guard_kernel_op */
 	__u32 reason;		/* enum guard_reason */
 	__u32 cpu;
 	__u32 flags;		/* enum guard_event_flag */
 	__s32 error;		/* what the hook returned: 0 or -errno */
 	__u32 device;		/* kernel's dev_t of the object */
+	__u32 target;		/* thread group that the operation is about; 0: none */
+	__u32 suppressed;	/* events like this one that were counted and not sent */
+	__u32 class_id[GUARD_LIMIT_GROUPS]; /* class in each automaton stepped */
+	__u32 path_size;
+	__u32 second_size;
+	__u32 exe_size;
+	__u16 family;		/* NET_OBJECT: of the socket, AF_* */
+	__u16 type;		/* SOCK_* */
+	__u16 protocol;		/* IPPROTO_*; above 65535 there is none */
+	__u16 port;		/* in host order */
+	__u8 address_size;	/* 0, 4 or 16 */
+	__u8 reserved[3];
+	char address[16];	/* in network order; canonical: never IPv4-mapped */
+	__u64 exe_inode;
+	__u64 cgroup;		/* cgroup v2 id */
+	__u64 start_ns;		/* process start, CLOCK_BOOTTIME: with pid, who it is */
 	__u32 exe_device;
 	__u32 pid;		/* thread group */
 	__u32 tid;
 	__u32 parent;		/* thread group of the real parent */
 	__u32 uid;
 	__u32 gid;
-	__u32 class_id[GUARD_LIMIT_GROUPS]; /* class in each automaton stepped */
-	__u32 path_size;
-	__u32 exe_size;
 	char comm[GUARD_LIMIT_COMM];
 };
 

@@ -10,7 +10,10 @@
 
 ANCHOR(enum, guard_abi);
 ANCHOR(enum, guard_limit);
+ANCHOR(enum, guard_section);
 ANCHOR(enum, guard_path_verb);
+ANCHOR(enum, guard_net_verb);
+ANCHOR(enum, guard_kernel_op);
 ANCHOR(enum, guard_hook);
 ANCHOR(enum, guard_reason);
 ANCHOR(enum, guard_task_flag);
@@ -20,6 +23,7 @@ ANCHOR(enum, guard_column);
 ANCHOR(struct, guard_verb_row);
 ANCHOR(struct, guard_row);
 ANCHOR(struct, guard_device);
+ANCHOR(struct, guard_gated);
 ANCHOR(struct, guard_root);
 ANCHOR(struct, guard_devices);
 ANCHOR(struct, guard_task);

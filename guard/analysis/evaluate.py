@@ -14,49 +14,169 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from guard.policy.model import Effect, PathRule, Pattern, Policy
-from guard.wire.layout import PathVerb
+from guard.policy.model import (
+    Effect,
+    KernelOperation,
+    KernelRule,
+    KernelSection,
+    NetOperation,
+    NetRule,
+    NetSection,
+    Operation,
+    PathOperation,
+    PathRule,
+    PathSection,
+    Pattern,
+    Policy,
+    Prefix,
+    Rule,
+)
+from guard.wire.layout import NetVerb, PathVerb
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What one policy says to one verb on one object.
+    """What one policy says to one operation.
 
-    ``rules`` are all rules for the verb that match, in the order of the file;
+    ``section`` is the section that judges it, None where the policy has none and
+    so allows. ``rules`` are all rules that match, in the order of the file;
     ``deciding`` are those whose effect is the verdict: the deny rules if any,
     else the allow rules. ``default`` is true where no rule decided. ``audit``
     is true where a matching rule wants a record even when allowed.
     """
 
     policy: Policy
+    section: AnySection | None
     allowed: bool
-    rules: tuple[PathRule, ...]
-    deciding: tuple[PathRule, ...]
+    rules: tuple[Rule, ...]
+    deciding: tuple[Rule, ...]
     default: bool
     audit: bool
 
+    @property
+    def killed(self) -> bool:
+        """Whether a rule ends the process."""
+        return not self.allowed and any(rule.kill for rule in self.deciding)
 
-def decide(policy: Policy, verb: PathVerb, *names: bytes) -> Decision:
+
+AnySection = PathSection | NetSection | KernelSection
+
+
+def decide(policy: Policy, operation: Operation, names: Sequence[bytes] | None = None) -> Decision:
     """The decision of one policy, its subject taken to apply.
 
-    ``names`` are the object's canonical host paths: one, or several where
-    bind mounts give it more. A pattern matches the object when it matches one
-    of its names. An object with no name (on a device that the host's mount
-    table does not list) is matched by no pattern.
+    ``names`` are the canonical host paths of the operation's object where it is
+    not just the operation's own path: several where bind mounts give it more,
+    none for an object on a device that the host's mount table does not list. A
+    pattern matches the object when it matches one of its names.
     """
-    if policy.file is None:
-        return Decision(policy, True, (), (), False, False)
-    rules = tuple(
-        rule for rule in policy.file.rules if verb in rule.verbs and rule_matches(rule, names)
-    )
+    section = _section(policy, operation)
+    if section is None:
+        return Decision(policy, None, True, (), (), True, False)
+    rules = tuple(rule for rule in section.rules if _rule_matches(rule, operation, names))
     deciding = tuple(rule for rule in rules if rule.effect is Effect.DENY)
     allowed = not deciding
     if not deciding:
         deciding = rules
     if not deciding:
-        allowed = policy.file.default is Effect.ALLOW
+        allowed = section.default is Effect.ALLOW
     audit = any(rule.audit for rule in rules)
-    return Decision(policy, allowed, rules, deciding, not deciding, audit)
+    return Decision(policy, section, allowed, rules, deciding, not deciding, audit)
+
+
+def _section(policy: Policy, operation: Operation) -> AnySection | None:
+    if isinstance(operation, KernelOperation):
+        return policy.kernel
+    if isinstance(operation, NetOperation) or operation.verb in _UNIX_VERBS:
+        return policy.net
+    return policy.exec if operation.verb in (PathVerb.EXEC, PathVerb.MAP) else policy.file
+
+
+_UNIX_VERBS = (PathVerb.BIND, PathVerb.CONNECT, PathVerb.SEND)
+
+
+def _rule_matches(rule: Rule, operation: Operation, names: Sequence[bytes] | None) -> bool:
+    if isinstance(rule, KernelRule):
+        return isinstance(operation, KernelOperation) and operation.op in rule.ops
+    if isinstance(rule, NetRule):
+        if isinstance(operation, NetOperation):
+            return operation.verb in rule.verbs and net_matches(rule, operation)
+        assert isinstance(operation, PathOperation)
+        if operation.verb not in [int(verb) for verb in rule.verbs]:
+            return False
+        return _unix_matches(rule, _names(operation, names))
+    assert isinstance(rule, PathRule) and isinstance(operation, PathOperation)
+    return operation.verb in rule.verbs and rule_matches(rule, _names(operation, names))
+
+
+def _names(operation: PathOperation, names: Sequence[bytes] | None) -> Sequence[bytes]:
+    return [operation.path.encode("utf-8", "surrogateescape")] if names is None else names
+
+
+# include/linux/socket.h, include/uapi/linux/in.h
+_AF_UNIX, _AF_INET, _AF_INET6 = 1, 2, 10
+_TCP, _MPTCP = 6, 262
+_LOCAL_VERBS = (NetVerb.BIND, NetVerb.LISTEN, NetVerb.ACCEPT)
+_EPHEMERAL = range(32768, 61000)
+
+
+def _unix_matches(rule: NetRule, names: Sequence[bytes]) -> bool:
+    """Whether a net rule is about the named UNIX socket with these paths."""
+    if rule.families and _AF_UNIX not in rule.families:
+        return False
+    if rule.paths:
+        return matches_any(rule.paths, names)
+    # Without any address a rule is about all; a socket without a host path has no name to match.
+    return bool(names) and not (rule.to or rule.ports or rule.names)
+
+
+def net_matches(rule: NetRule, operation: NetOperation) -> bool:
+    """Whether a rule's conditions hold for an operation; the verb is not looked at."""
+    deny = rule.effect is Effect.DENY
+    if rule.families and operation.family not in rule.families:
+        return False
+    if rule.types and operation.type not in rule.types:
+        return False
+    protocols = set(rule.protocols)
+    if deny and _TCP in protocols:
+        protocols.add(_MPTCP)
+    if protocols and operation.protocol not in protocols:
+        return False
+    internet = operation.family in (_AF_INET, _AF_INET6) and operation.address is not None
+    if internet and any(_within(each, operation.address) for each in rule.excepts):
+        return False
+    if not (rule.to or rule.ports or rule.names or rule.paths):
+        return True
+    if operation.name is not None:
+        return any(name_matches(each.text, operation.name) for each in rule.names)
+    if not internet or not (rule.to or rule.ports):
+        return False
+    # The wildcard address is every local address, and port 0 is whichever the kernel takes:
+    # an allow of one does not cover them, a deny of one does.
+    widened = deny and any(verb in _LOCAL_VERBS for verb in rule.verbs)
+    address_fits = not rule.to or any(_within(each, operation.address) for each in rule.to)
+    if not address_fits and widened:
+        address_fits = operation.address in (bytes(4), bytes(16))
+    port = operation.port or 0
+    port_fits = not rule.ports or any(each.first <= port <= each.last for each in rule.ports)
+    if not port_fits and widened and port == 0:
+        port_fits = any(
+            each.first <= _EPHEMERAL[-1] and each.last >= _EPHEMERAL[0] for each in rule.ports
+        )
+    return address_fits and port_fits
+
+
+def _within(prefix: Prefix, address: bytes | None) -> bool:
+    if address is None or len(address) != len(prefix.address):
+        return False
+    shift = 8 * len(address) - prefix.length
+    wanted = int.from_bytes(prefix.address, "big") >> shift
+    return int.from_bytes(address, "big") >> shift == wanted
+
+
+def name_matches(glob: str, name: bytes) -> bool:
+    """Whether a glob matches the whole name of an abstract UNIX socket."""
+    return glob_regex(glob).fullmatch(name) is not None and b"\0" not in name
 
 
 def rule_matches(rule: PathRule, names: Sequence[bytes]) -> bool:
@@ -79,6 +199,8 @@ def matches_any(patterns: Sequence[Pattern], names: Sequence[bytes]) -> bool:
 
 def matches(glob: str, path: bytes) -> bool:
     """Whether a valid glob matches a whole canonical path."""
+    if glob == "anonymous" or path == b"anonymous":
+        return glob.encode() == path
     return glob_regex(glob).fullmatch(path) is not None
 
 

@@ -18,9 +18,11 @@ from guard.wire.layout import COUNTERS, EVENT, EventFlag
 class Event(NamedTuple):
     """One struct guard_event, fields as in lsm/wire.h, numbers uninterpreted.
 
-    ``path`` and ``exe`` are the names inside their file systems, root first:
-    ``/`` or ``/a/b``. Where the flag PATH_CUT (EXE_CUT) says that the names
-    nearest the root are missing, the rest has no leading slash: ``b/c``.
+    ``path``, ``second`` (the other path of a rename or link, or b"") and ``exe``
+    are the names inside their file systems, root first: ``/`` or ``/a/b``. Where
+    the flag PATH_CUT (SECOND_CUT, EXE_CUT) says that the names nearest the root
+    are missing, the rest has no leading slash: ``b/c``. With ABSTRACT ``path``
+    is the name of a UNIX socket as it is. ``address`` has 0, 4 or 16 bytes.
     ``comm`` ends before its first NUL.
     """
 
@@ -31,27 +33,38 @@ class Event(NamedTuple):
     by_rule: int
     enforced: int
     audited: int
+    killed: int
     inode: int
-    exe_inode: int
-    cgroup: int
-    start_ns: int
     generation: int
+    section: int
     hook: int
     verbs: int
+    operation: int
     reason: int
     cpu: int
     flags: int
     error: int
     device: int
+    target: int
+    suppressed: int
+    class_id: tuple[int, ...]
+    path: bytes
+    second: bytes
+    exe: bytes
+    family: int
+    type: int
+    protocol: int
+    port: int
+    address: bytes
+    exe_inode: int
+    cgroup: int
+    start_ns: int
     exe_device: int
     pid: int
     tid: int
     parent: int
     uid: int
     gid: int
-    class_id: tuple[int, ...]
-    path: bytes
-    exe: bytes
     comm: bytes
 
 
@@ -79,14 +92,28 @@ class DecodeError(Exception):
         self.sequence = sequence
 
 
-# The members behind the scalars, which Decoder treats one by one.
-_TAIL = ("class_id", "path_size", "exe_size", "comm")
+# The members in the middle of the struct, which Decoder treats one by one.
+_MIDDLE = (
+    "class_id",
+    "path_size",
+    "second_size",
+    "exe_size",
+    "family",
+    "type",
+    "protocol",
+    "port",
+    "address_size",
+    "reserved",
+    "address",
+)
 _FLAGS = Event._fields.index("flags")
 _SLASH = ord("/")
 _SIZE = EVENT.size
 # Plain integers: looking up an enum's member costs as much as the rest of a check.
 _PATH_CUT = int(EventFlag.PATH_CUT)
+_SECOND_CUT = int(EventFlag.SECOND_CUT)
 _EXE_CUT = int(EventFlag.EXE_CUT)
+_ABSTRACT = int(EventFlag.ABSTRACT)
 
 
 class Decoder:
@@ -94,12 +121,13 @@ class Decoder:
 
     def __init__(self) -> None:
         members = tuple(EVENT.fields)
-        scalars = len(members) - len(_TAIL)
-        if members[scalars:] != _TAIL or members[:scalars] != Event._fields[:scalars]:
+        head = Event._fields.index("class_id")
+        tail = Event._fields[Event._fields.index("address") + 1 :]
+        if members != (*Event._fields[:head], *_MIDDLE, *tail):
             raise AssertionError("struct guard_event has changed: Event must follow it")
         self._unpack = struct.Struct(EVENT.format()).unpack_from
-        self._scalars = scalars
-        self._groups = scalars + EVENT.fields["class_id"].count
+        self._head = head
+        self._sizes = head + EVENT.fields["class_id"].count
 
     def event(self, record: bytes) -> Event:
         """The event in one ring record, which may be longer than the event.
@@ -112,20 +140,32 @@ class Decoder:
         if size < _SIZE:
             raise DecodeError(f"{size} bytes; an event has at least {EVENT.size}")
         values = self._unpack(record)
-        head = values[: self._scalars]
-        path_size, exe_size, comm = values[self._groups :]
-        exe_at = _SIZE + path_size
+        head = values[: self._head]
+        at = self._sizes
+        path_size, second_size, exe_size = values[at : at + 3]
+        family, kind, protocol, port, address_size, _, _, _, address = values[at + 3 : at + 12]
+        second_at = _SIZE + path_size
+        exe_at = second_at + second_size
         end = exe_at + exe_size
-        if end > size:
-            raise _broken(f"paths of {path_size} and {exe_size} bytes in {size}", head)
+        if end > size or address_size > len(address):
+            raise _broken(
+                f"names of {path_size}, {second_size} and {exe_size} bytes in {size}", head
+            )
         flags = head[_FLAGS]
         try:
-            path = _rooted(record[_SIZE:exe_at], flags & _PATH_CUT)
+            path = record[_SIZE:second_at]
+            if not flags & _ABSTRACT:
+                path = _rooted(path, flags & _PATH_CUT)
+            second = b""
+            if second_size:
+                second = _rooted(record[second_at:exe_at], flags & _SECOND_CUT)
             exe = _rooted(record[exe_at:end], flags & _EXE_CUT)
         except ValueError as error:
             raise _broken(str(error), head) from None
-        groups = values[self._scalars : self._groups]
-        return Event._make((*head, groups, path, exe, comm.partition(b"\0")[0]))
+        *process, comm = values[at + 12 :]
+        objects = (path, second, exe, family, kind, protocol, port, address[:address_size])
+        name = comm.partition(b"\0")[0]
+        return Event._make((*head, values[self._head : at], *objects, *process, name))
 
 
 def counters(value: bytes) -> Counters:

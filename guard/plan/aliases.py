@@ -35,3 +35,6 @@ Start = tuple[Alias, ...]
 
 HOST: Start = (Alias(b"/", b"/"),)
 """The host's own tree: names inside are host names."""
+
+ANONYMOUS: Start = (Alias(b"/", b"anonymous"),)
+"""What has no name: it is matched by the word itself, which is no path."""

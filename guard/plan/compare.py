@@ -15,10 +15,20 @@ from dataclasses import dataclass
 from guard.analysis.evaluate import Decision, subject_applies
 from guard.plan.agree import Disagreement, judge
 from guard.plan.build import build_plan
-from guard.plan.plan import Plan, state_class, state_row
+from guard.plan.plan import Plan, section_of, state_class, state_row
 from guard.plan.product import Product
-from guard.policy.model import Effect, Mode, PathRule, PathSection, Pattern, Policy
-from guard.wire.layout import PathVerb
+from guard.plan.units import rule_at, rule_verbs
+from guard.policy.model import (
+    Effect,
+    Mode,
+    NetSection,
+    PathOperation,
+    PathSection,
+    Pattern,
+    Policy,
+    Rule,
+)
+from guard.wire.layout import PathVerb, Section
 
 
 class Direction(enum.Enum):
@@ -115,14 +125,17 @@ def _same_subject(old: Policy, new: Policy) -> bool:
 
 
 def _meaning(policy: Policy | None) -> object:
-    """What decides about files, without names and places; equal where nothing can differ."""
-    if policy is None or policy.file is None:
+    """What decides about paths, without names and places; equal where nothing can differ."""
+    if policy is None:
         return None
-    rules = frozenset(
-        (rule.effect, frozenset(rule.verbs), _texts(rule.paths), _texts(rule.excepts))
-        for rule in policy.file.rules
-    )
-    return policy.file.default, rules
+    found: list[object] = []
+    for section in (policy.file, policy.exec):
+        rules = frozenset(
+            (rule.effect, frozenset(rule.verbs), _texts(rule.paths), _texts(rule.excepts))
+            for rule in (section.rules if section is not None else ())
+        )
+        found.append((section and section.default, rules))
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +150,7 @@ class _Side:
 
     def decided(self, states: Sequence[int], verb: PathVerb) -> tuple[bool, frozenset[str]]:
         """Whether the tables allow, and the ids of the rules that they name for it."""
-        section = self.policy.file if self.policy is not None else None
+        section = path_section(self.policy, verb) if self.policy is not None else None
         if section is None:
             return True, frozenset()
         allow = deny = 0
@@ -146,16 +159,26 @@ class _Side:
             allow, deny = allow | row[0], deny | row[1]
         allowed = not deny if deny or allow else section.default is Effect.ALLOW
         effect = Effect.ALLOW if allowed else Effect.DENY
-        rules = (rule for state in states for rule in self._named(section, state))
+        rules = (rule for state in states for rule in self._named(state, section_of(verb)))
         return allowed, frozenset(
-            rule.id for rule in rules if verb in rule.verbs and rule.effect is effect
+            rule.id for rule in rules if verb in rule_verbs(rule) and rule.effect is effect
         )
 
-    def _named(self, section: PathSection, state: int) -> list[PathRule]:
-        return [section.rules[ref.rule] for ref in self.plan.classes[state_class(self.plan, state)]]
+    def _named(self, state: int, section: Section) -> list[Rule]:
+        return [
+            rule_at(self.plan.policies, ref)
+            for ref in self.plan.classes[state_class(self.plan, state)]
+            if ref.section is section
+        ]
 
     def judge(self, verb: PathVerb, path: bytes) -> Decision | None:
-        return None if self.policy is None else judge(self.plan, 0, verb, path)
+        operation = PathOperation(verb, path.decode("utf-8", "surrogateescape"))
+        return None if self.policy is None else judge(self.plan, 0, operation)
+
+
+def path_section(policy: Policy, verb: PathVerb) -> PathSection | NetSection | None:
+    """The section of a policy that judges a verb on paths."""
+    return (policy.file, policy.exec, policy.net)[section_of(verb)]
 
 
 def _side(policy: Policy | None) -> _Side:

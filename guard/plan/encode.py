@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from guard.plan.errors import PlanError
 from guard.plan.host import Device, HostPlan
 from guard.plan.plan import StartStates
-from guard.wire.layout import DEVICE, DEVICES, ROOT, ROW, Abi, Limit
+from guard.wire.layout import DEVICE, DEVICES, GATED, ROOT, ROW, VERB_ROW, Abi, Limit
 
 DATA_BITS = (18, 22, 26)
 """Size classes: the data of a generation is 2^bits bytes. Three, because kernels want
@@ -68,8 +68,15 @@ def encode(host_plan: HostPlan, generation: int) -> Tables:
     _put(root, "host", masks.host)
     _put(root, "inherit", masks.inherit)
     _put(root, "exe", masks.exe)
-    _put(root, "file", masks.file)
-    _put(root, "file_default_deny", masks.file_default_deny)
+    _put(root, "cgroup", masks.cgroup)
+    for section, gated in enumerate(masks.sections):
+        at = ROOT.fields["section"].offset + section * GATED.size
+        struct.pack_into(GATED.format(), root, at, gated.policies, gated.default_deny)
+    for op, row in enumerate(plan.kernel):
+        at = ROOT.fields["kernel"].offset + op * VERB_ROW.size
+        struct.pack_into(VERB_ROW.format(), root, at, *row)
+    _put(root, "net", plan.net)
+    _put(root, "cgroups", plan.cgroups)
     _put(root, "group_mask", *_padded(plan.group_mask, 0))
     _put(root, "groups", len(plan.group_mask))
     _put(root, "device_multiplier", multiplier)
@@ -77,6 +84,8 @@ def encode(host_plan: HostPlan, generation: int) -> Tables:
     devices = bytearray(DEVICES.size)
     foreign = DEVICES.fields["foreign"].offset
     devices[foreign : foreign + DEVICE.size] = _device(0, plan.foreign, plan.foreign)
+    anonymous = DEVICES.fields["anonymous"].offset
+    devices[anonymous : anonymous + DEVICE.size] = _device(0, plan.anonymous, plan.foreign)
     by_number: dict[int, Device] = {one.device: one for one in host_plan.devices}
     first = DEVICES.fields["slot"].offset
     for slot, number in slots.items():

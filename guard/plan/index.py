@@ -9,35 +9,39 @@ did not load. Knows nothing of events and of how records look.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
+from typing import Any, NamedTuple
 
 from guard.plan.aliases import Alias, Start
 from guard.plan.host import HostPlan, host_name
-from guard.plan.units import SUBJECT
-from guard.policy.model import Effect
+from guard.plan.units import SUBJECT, Ref, rule_verbs, section_rules
+from guard.policy.model import Effect, KernelRule, Rule
+from guard.wire.layout import Section
 
-_VERSION = 1
+_VERSION = 2
 
 
 @dataclass(frozen=True, slots=True)
 class IndexedPolicy:
-    """One policy, at its bit. ``default`` and ``line`` are its file section's; without
-    one they are None and the document's line.
+    """One policy, at its bit. ``lines`` are those of its sections, in the order of enum
+    guard_section; a section that it does not have has the document's line.
     """
 
     name: str
     mode: str
     file: str
-    line: int
-    default: str | None
+    lines: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class IndexedRule:
-    """One file rule. ``verbs`` has a bit per verb; ``line`` is the rule's in ``file``."""
+    """One rule. ``section`` is its number in enum guard_section; ``verbs`` has a bit per
+    verb, in the kernel section per operation; ``line`` is the rule's in ``file``.
+    """
 
     policy: int
+    section: int
     id: str
     deny: bool
     verbs: int
@@ -45,6 +49,17 @@ class IndexedRule:
     file: str
     line: int
     why: str | None
+    tags: tuple[str, ...]
+
+
+class Asked(NamedTuple):
+    """What was to be decided, as in struct guard_event: the section, the bits of the
+    verbs (of the operation, in the kernel section), the classes met.
+    """
+
+    section: int
+    verbs: int
+    class_ids: Sequence[int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,54 +83,48 @@ class PlanIndex:
         """The host's name of a path inside a device; None if the host gives it none."""
         return host_name(self.devices.get(device, ()), path)
 
-    def explain(
-        self, denied: int, by_rule: int, class_ids: Sequence[int], verbs: int
-    ) -> list[Cause]:
+    def explain(self, asked: Asked, denied: int, by_rule: int) -> list[Cause]:
         """For each policy in ``denied``, in the order of bits, the deny rule or the default.
 
-        ``by_rule``, ``class_ids`` and ``verbs`` (a bit per verb) are as in struct
-        guard_event. Raises LookupError for a policy or class of another generation,
-        and where no rule of the classes can have denied.
+        ``by_rule`` is as in struct guard_event. Raises LookupError for a policy or
+        class of another generation, and where no rule of the classes can have denied.
         """
-        found: list[Cause] = []
-        for bit, policy in self._members(denied):
-            if not by_rule >> bit & 1:
-                found.append(Cause(policy, None))
-                continue
-            rules = [
-                rule
-                for rule in self._matched(class_ids)
-                if rule.policy == bit and rule.deny and rule.verbs & verbs
-            ]
-            if not rules:
-                raise LookupError(f"no deny rule of {policy.name} in classes {list(class_ids)}")
-            found.append(Cause(policy, rules[0]))
-        return found
+        return [
+            Cause(policy, self._rule(bit, asked, "deny") if by_rule >> bit & 1 else None)
+            for bit, policy in self._members(denied)
+        ]
 
-    def explain_audited(self, audited: int, class_ids: Sequence[int], verbs: int) -> list[Cause]:
+    def explain_audited(self, asked: Asked, audited: int) -> list[Cause]:
         """For each policy in ``audited``, a matching rule that wants a record.
 
         Raises LookupError as ``explain`` does.
         """
-        found: list[Cause] = []
-        for bit, policy in self._members(audited):
-            rules = [
-                rule
-                for rule in self._matched(class_ids)
-                if rule.policy == bit and rule.audit and rule.verbs & verbs
-            ]
-            if not rules:
-                raise LookupError(f"no audit rule of {policy.name} in classes {list(class_ids)}")
-            found.append(Cause(policy, rules[0]))
-        return found
+        return [
+            Cause(policy, self._rule(bit, asked, "audit")) for bit, policy in self._members(audited)
+        ]
+
+    def _rule(self, bit: int, asked: Asked, wanted: str) -> IndexedRule:
+        for rule in self._matched(asked):
+            if (
+                rule.policy == bit
+                and rule.section == asked.section
+                and rule.verbs & asked.verbs
+                and (rule.deny if wanted == "deny" else rule.audit)
+            ):
+                return rule
+        raise LookupError(
+            f"no {wanted} rule of {self.policies[bit].name} in classes {list(asked.class_ids)}"
+        )
 
     def _members(self, mask: int) -> list[tuple[int, IndexedPolicy]]:
         if mask >> len(self.policies):
             raise LookupError(f"policies {mask:#x}, and there are {len(self.policies)}")
         return [(bit, one) for bit, one in enumerate(self.policies) if mask >> bit & 1]
 
-    def _matched(self, class_ids: Sequence[int]) -> list[IndexedRule]:
-        return [self.rules[number] for one in class_ids for number in self.classes[one]]
+    def _matched(self, asked: Asked) -> Iterable[IndexedRule]:
+        if asked.section == Section.KERNEL:
+            return self.rules  # operations on the kernel have no classes
+        return [self.rules[number] for one in asked.class_ids for number in self.classes[one]]
 
     def to_json(self) -> str:
         """Compact JSON. Paths that are not UTF-8 keep their bytes as lone surrogates."""
@@ -141,8 +150,11 @@ class PlanIndex:
             if value["version"] != _VERSION:
                 raise ValueError(f"a plan index of version {value['version']}")
             return PlanIndex(
-                tuple(IndexedPolicy(*one) for one in value["policies"]),
-                tuple(IndexedRule(*one) for one in value["rules"]),
+                tuple(
+                    IndexedPolicy(name, mode, file, tuple(lines))
+                    for name, mode, file, lines in value["policies"]
+                ),
+                tuple(_rule([*one[:-1], tuple(one[-1])]) for one in value["rules"]),
                 tuple(tuple(one) for one in value["classes"]),
                 {
                     int(device): tuple(Alias(_bytes(root), _bytes(at)) for root, at in names)
@@ -158,34 +170,42 @@ def index_plan(host_plan: HostPlan) -> PlanIndex:
     plan = host_plan.plan
     policies: list[IndexedPolicy] = []
     rules: list[IndexedRule] = []
-    first: list[int] = []
+    numbers: dict[Ref, int] = {}
     for bit, policy in enumerate(plan.policies):
-        section = policy.file
-        first.append(len(rules))
-        policies.append(
-            IndexedPolicy(
-                policy.name,
-                policy.mode.value,
-                policy.source,
-                (section or policy).span.line,
-                section.default.value if section else None,
-            )
-        )
-        for rule in section.rules if section else ():
-            verbs = sum(1 << verb for verb in rule.verbs)
-            deny = rule.effect is Effect.DENY
-            rules.append(
-                IndexedRule(
-                    bit, rule.id, deny, verbs, rule.audit, rule.span.file, rule.span.line, rule.why
-                )
-            )
+        sections = (policy.file, policy.exec, policy.net, policy.kernel)
+        lines = tuple((section or policy).span.line for section in sections)
+        policies.append(IndexedPolicy(policy.name, policy.mode.value, policy.source, lines))
+        for section in Section:
+            for index, rule in enumerate(section_rules(policy, section)):
+                numbers[Ref(bit, index, section)] = len(rules)
+                rules.append(_indexed(bit, section, rule))
     classes = tuple(
-        # A class of the subject automaton is of executables and holds no rules.
-        tuple(first[ref.policy] + ref.rule for ref in refs if ref.rule != SUBJECT)
+        # Classes of the subjects' automata are no objects' and hold no rules.
+        tuple(numbers[ref] for ref in refs if ref.rule != SUBJECT)
         for refs in plan.classes
     )
     devices = {one.device: one.names for one in host_plan.devices}
     return PlanIndex(tuple(policies), tuple(rules), classes, devices)
+
+
+def _rule(members: list[Any]) -> IndexedRule:
+    return IndexedRule(*members)
+
+
+def _indexed(bit: int, section: Section, rule: Rule) -> IndexedRule:
+    verbs = rule.ops if isinstance(rule, KernelRule) else rule_verbs(rule)
+    return IndexedRule(
+        bit,
+        int(section),
+        rule.id,
+        rule.effect is Effect.DENY,
+        sum(1 << verb for verb in verbs),
+        rule.audit,
+        rule.span.file,
+        rule.span.line,
+        rule.why,
+        rule.tags,
+    )
 
 
 def _text(path: bytes) -> str:

@@ -13,9 +13,9 @@ from guard.plan.minimise import Minimal
 from guard.plan.units import Ref
 from guard.wire.layout import ROW, VERB_ROW, Column, Limit, State
 
-Masks4 = tuple[int, int, int, int]
-RowKey = tuple[Masks4, ...]
-"""For each verb in use: allow, deny, audit, kill."""
+VerbMasks = tuple[int, int, int, int, int]
+RowKey = tuple[VerbMasks, ...]
+"""For each verb in use: the members of struct guard_verb_row."""
 
 
 @dataclass(slots=True)
@@ -95,7 +95,7 @@ def _class_ids(
     for matched, _, _ in minimal.rich.values():
         if matched not in known:
             unique = {refs[number] for number in matched}
-            ordered = sorted(unique, key=lambda ref: (ref.policy, ref.rule))
+            ordered = sorted(unique, key=lambda ref: (ref.policy, ref.section, ref.rule))
             known[matched] = classes.id(tuple(ordered))
     return known
 

@@ -9,27 +9,40 @@ the starts that were asked for.
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from guard.plan.aliases import Start
+from guard.plan.pack import RowKey, VerbMasks
 from guard.plan.units import Ref
 from guard.policy.model import Policy
-from guard.wire.layout import ROW, VERB_ROW, Column, PathVerb, State
+from guard.wire.layout import ROW, VERB_ROW, Column, KernelOp, PathVerb, Section, State
 
 CELL = 4
 """Bytes of a cell of a state's row."""
 
 
+class Gated(NamedTuple):
+    """Policies that gate a section, and those of them that deny by default: struct guard_gated."""
+
+    policies: int
+    default_deny: int
+
+
 @dataclass(frozen=True, slots=True)
 class Masks:
-    """Policies as bits, each the field of struct guard_root of the same name."""
+    """Policies as bits, each the field of struct guard_root of the same name.
+
+    ``sections`` are in the order of enum guard_section.
+    """
 
     enforce: int
     host: int
     inherit: int
     exe: int
-    file: int
-    file_default_deny: int
+    cgroup: int
+    sections: tuple[Gated, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +80,10 @@ class Plan:
     names: tuple[Start, ...]
     starts: tuple[StartStates, ...]
     foreign: StartStates
+    anonymous: StartStates
+    net: int
+    cgroups: int
+    kernel: RowKey
     column: tuple[int, ...]
     stride: int
     classes: tuple[tuple[Ref, ...], ...]
@@ -86,7 +103,15 @@ class Verdict:
     by_rule: int
     enforced: int
     audited: int
+    killed: int
     class_ids: tuple[int, ...]
+
+
+def section_of(verb: PathVerb) -> Section:
+    """The section that a verb on paths belongs to: lsm/wire.h's ranges."""
+    if verb >= PathVerb.BIND:
+        return Section.NET
+    return Section.EXEC if verb >= PathVerb.EXEC else Section.FILE
 
 
 def walk(plan: Plan, start: int, path: bytes) -> int:
@@ -106,12 +131,12 @@ def state_class(plan: Plan, state: int) -> int:
     return _cell(plan, (state & ~State.FINAL) + Column.CLASS * CELL)
 
 
-def state_row(plan: Plan, state: int, verb: int) -> tuple[int, int, int, int]:
-    """A state's masks for one verb: allow, deny, audit, kill."""
+def state_row(plan: Plan, state: int, verb: int) -> VerbMasks:
+    """A state's masks for one verb: the members of struct guard_verb_row."""
     row = _cell(plan, (state & ~State.FINAL) + Column.ROW * CELL)
     at = row + ROW.fields["verb"].offset + verb * VERB_ROW.size
-    allow, deny, audit, kill = struct.unpack_from(VERB_ROW.format(), plan.data, at)
-    return allow, deny, audit, kill
+    allow, deny, audit, kill, other_errno = struct.unpack_from(VERB_ROW.format(), plan.data, at)
+    return allow, deny, audit, kill, other_errno
 
 
 def _cell(plan: Plan, offset: int) -> int:
@@ -124,30 +149,47 @@ def verdict(
     """The tables' decision for a task under the policies ``mask``.
 
     ``path`` is the path inside the file system that ``start`` belongs to; by
-    default a host path.
+    default a host path. The word ``anonymous`` is what has no path.
     """
     states = (start or plan.starts[0]).groups
-    allow = deny = audit = 0
+    rows: list[VerbMasks] = []
     class_ids: list[int] = []
     for group_mask, first in zip(plan.group_mask, states, strict=True):
         if not group_mask & mask:
             class_ids.append(0)
             continue
         state = walk(plan, first, path)
-        more_allow, more_deny, more_audit, _ = state_row(plan, state, verb)
-        allow |= more_allow
-        deny |= more_deny
-        audit |= more_audit
+        rows.append(state_row(plan, state, verb))
         class_ids.append(state_class(plan, state))
-    gated = mask & plan.masks.file
-    denied = gated & (deny | (plan.masks.file_default_deny & ~allow))
-    return Verdict(
-        denied,
-        denied & deny,
-        denied & plan.masks.enforce,
-        gated & audit,
-        tuple(class_ids),
-    )
+    return _verdict(plan, mask, section_of(verb), rows, tuple(class_ids))
+
+
+def net_verdict(plan: Plan, mask: int, verb: int, operation: bytes) -> Verdict:
+    """The same for an operation on a socket; ``operation`` is its string."""
+    state = walk(plan, plan.net, operation)
+    row = state_row(plan, state, verb)
+    return _verdict(plan, mask, Section.NET, [row], (state_class(plan, state),))
+
+
+def kernel_verdict(plan: Plan, mask: int, op: KernelOp) -> Verdict:
+    """The same for an operation on the kernel."""
+    return _verdict(plan, mask, Section.KERNEL, [plan.kernel[op]], ())
+
+
+def _verdict(
+    plan: Plan, mask: int, section: Section, rows: Sequence[VerbMasks], class_ids: tuple[int, ...]
+) -> Verdict:
+    allow = deny = audit = kill = 0
+    for row in rows:
+        allow |= row[0]
+        deny |= row[1]
+        audit |= row[2]
+        kill |= row[3]
+    gated = plan.masks.sections[section]
+    judged = mask & gated.policies
+    denied = judged & (deny | (gated.default_deny & ~allow))
+    enforced = denied & plan.masks.enforce
+    return Verdict(denied, denied & deny, enforced, judged & audit, enforced & kill, class_ids)
 
 
 def subjects(plan: Plan, path: bytes, start: StartStates | None = None) -> int:
@@ -157,3 +199,8 @@ def subjects(plan: Plan, path: bytes, start: StartStates | None = None) -> int:
     """
     state = walk(plan, (start or plan.starts[0]).subject, path)
     return state_row(plan, state, 0)[0]
+
+
+def cgroup_subjects(plan: Plan, path: bytes) -> int:
+    """The policies whose subject is the control group at ``path``, as bits."""
+    return state_row(plan, walk(plan, plan.cgroups, path), 0)[0]

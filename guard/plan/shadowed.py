@@ -24,7 +24,7 @@ from guard.plan.units import SUBJECT
 from guard.policy.codes import Code, Severity
 from guard.policy.diagnostic import Diagnostic, Related, quoted
 from guard.policy.load import Loaded
-from guard.policy.model import Effect, PathRule, Policy, Subject
+from guard.policy.model import Effect, PathOperation, PathRule, Policy, Subject
 from guard.policy.source import Span
 
 _TOLD = frozenset((Code.DUPLICATE_RULE, Code.USELESS_ALLOW, Code.USELESS_SECTION, Code.EXCEPT_ALL))
@@ -85,7 +85,9 @@ def _with(policy: Policy, rules: Sequence[PathRule]) -> Policy:
     assert policy.file is not None, "only a policy with a file section has rules"
     section = dataclasses.replace(policy.file, rules=tuple(rules))
     subject = Subject((), True, False, policy.subject.span)
-    return dataclasses.replace(policy, file=section, subject=subject)
+    return dataclasses.replace(
+        policy, file=section, exec=None, net=None, kernel=None, subject=subject
+    )
 
 
 def _unneeded(plan: Plan, rules: Sequence[PathRule]) -> list[PathRule]:
@@ -131,8 +133,9 @@ def _finding(policy: Policy, rule: PathRule, kept: Policy) -> Diagnostic | None:
             rule.span,
         )
     verb = rule.verbs[0]
-    decision = decide(kept, verb, path)
-    if decision.allowed != decide(policy, verb, path).allowed or not decision.deciding:
+    operation = PathOperation(verb, path.decode("utf-8", "surrogateescape"))
+    decision = decide(kept, operation)
+    if decision.allowed != decide(policy, operation).allowed or not decision.deciding:
         raise Disagreement(f"the rule {rule.id!r} is not useless at {path!r}")
     shown = path.decode("utf-8", "backslashreplace")
     effect = decision.deciding[0].effect

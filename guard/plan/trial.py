@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from guard.analysis.evaluate import Decision
 from guard.plan.agree import judge
 from guard.plan.build import build_plan
-from guard.policy.model import Effect, PathRule, Policy, Test
+from guard.plan.units import section_rules
+from guard.policy.model import Effect, Policy, Rule, Test
+from guard.wire.layout import Section
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +32,7 @@ class Trial:
 
     policy: Policy
     outcomes: tuple[Outcome, ...]
-    untested: tuple[PathRule, ...]
+    untested: tuple[Rule, ...]
 
     @property
     def failures(self) -> int:
@@ -40,7 +42,7 @@ class Trial:
     @property
     def rules(self) -> int:
         """How many rules the policy has."""
-        return len(self.policy.file.rules) if self.policy.file is not None else 0
+        return len(_rules(self.policy))
 
     @property
     def coverage(self) -> float:
@@ -56,13 +58,17 @@ def run_tests(policies: Sequence[Policy]) -> tuple[Trial, ...]:
         outcomes = []
         reached: set[str] = set()
         for test in policy.tests:
-            decision = judge(plan, bit, test.verb, test.path.encode())
+            decision = judge(plan, bit, test.operation)
             reached.update(rule.id for rule in decision.deciding)
             outcomes.append(Outcome(test, decision, _failure(test, decision)))
-        rules = policy.file.rules if policy.file is not None else ()
-        untested = tuple(rule for rule in rules if rule.id not in reached)
+        untested = tuple(rule for rule in _rules(policy) if rule.id not in reached)
         trials.append(Trial(policy, tuple(outcomes), untested))
     return tuple(trials)
+
+
+def _rules(policy: Policy) -> list[Rule]:
+    """All rules that tests can reach: ingress rules are about packets."""
+    return [rule for section in Section for rule in section_rules(policy, section)]
 
 
 def _failure(test: Test, decision: Decision) -> str:
@@ -77,8 +83,8 @@ def _failure(test: Test, decision: Decision) -> str:
 
 def reason(decision: Decision) -> str:
     """What decided, in words that follow 'by'."""
-    if decision.policy.file is None:
-        return "no section: files are not gated"
+    if decision.section is None:
+        return "no section: the policy does not gate this"
     if decision.default:
         return "default"
     return ", ".join(

@@ -14,8 +14,7 @@ from dataclasses import dataclass
 from guard.analysis.evaluate import Decision, matches
 from guard.plan.agree import Step, applies, judge, steps
 from guard.plan.build import build_plan
-from guard.policy.model import Mode, PathRule, Pattern, Policy
-from guard.policy.operations import Operation
+from guard.policy.model import Mode, Operation, PathRule, Pattern, Policy
 
 
 class Verdict(enum.Enum):
@@ -52,9 +51,8 @@ def ask(policies: Sequence[Policy], operation: Operation, exe: str | None) -> An
     plan = build_plan(policies)
     every = (1 << len(policies)) - 1
     mask = every if exe is None else applies(plan, exe.encode("utf-8", "surrogateescape"))
-    path = operation.path.encode("utf-8", "surrogateescape")
     bits = [bit for bit in range(len(policies)) if mask >> bit & 1]
-    decisions = tuple(judge(plan, bit, operation.verb, path) for bit in bits)
+    decisions = tuple(judge(plan, bit, operation) for bit in bits)
     return Answer(
         _verdict(decisions),
         tuple(policies),
@@ -64,7 +62,7 @@ def ask(policies: Sequence[Policy], operation: Operation, exe: str | None) -> An
             for bit, policy in enumerate(policies)
             if bit not in bits and policy.subject.inherit
         ),
-        tuple(steps(plan, mask, operation.verb, path)),
+        tuple(steps(plan, mask, operation)),
     )
 
 

@@ -16,7 +16,10 @@ from guard.wire.btf import Btf, BtfError, Member, btf_section
 ENUMS = {
     "guard_abi": ("Abi", "GUARD_ABI_"),
     "guard_limit": ("Limit", "GUARD_LIMIT_"),
+    "guard_section": ("Section", "GUARD_SECTION_"),
     "guard_path_verb": ("PathVerb", "GUARD_PATH_"),
+    "guard_net_verb": ("NetVerb", "GUARD_NET_"),
+    "guard_kernel_op": ("KernelOp", "GUARD_KERNEL_"),
     "guard_hook": ("Hook", "GUARD_HOOK_"),
     "guard_reason": ("Reason", "GUARD_REASON_"),
     "guard_task_flag": ("TaskFlag", "GUARD_TASK_"),
@@ -29,6 +32,7 @@ STRUCTS = {
     "guard_verb_row": "VERB_ROW",
     "guard_row": "ROW",
     "guard_device": "DEVICE",
+    "guard_gated": "GATED",
     "guard_root": "ROOT",
     "guard_devices": "DEVICES",
     "guard_task": "TASK",

@@ -13,14 +13,16 @@ from guard.wire.structure import Field, Struct
 
 class Abi(IntEnum):
     # enum guard_abi
-    VERSION = 1
+    VERSION = 2
 
 
 class Limit(IntEnum):
     # enum guard_limit
     POLICIES = 64
     GROUPS = 4
-    VERBS = 16
+    VERBS = 22
+    SECTIONS = 4
+    KERNEL_OPS = 96
     DEVICE_SLOTS = 1024
     DEVICES = 512
     DEVICE_PROBES = 4
@@ -30,11 +32,108 @@ class Limit(IntEnum):
     PATHS_LONG = 8192
 
 
+class Section(IntEnum):
+    # enum guard_section
+    FILE = 0
+    EXEC = 1
+    NET = 2
+    KERNEL = 3
+
+
 class PathVerb(IntEnum):
     # enum guard_path_verb
     READ = 0
     WRITE = 1
     LIST = 2
+    APPEND = 3
+    CREATE = 4
+    DELETE = 5
+    RENAME = 6
+    LINK = 7
+    SETATTR = 8
+    LOCK = 9
+    IOCTL = 10
+    MKDEV = 11
+    MKFIFO = 12
+    MKSOCK = 13
+    EXEC = 14
+    MAP = 15
+    BIND = 16
+    CONNECT = 17
+    SEND = 18
+
+
+class NetVerb(IntEnum):
+    # enum guard_net_verb
+    BIND = 16
+    CONNECT = 17
+    SEND = 18
+    LISTEN = 19
+    ACCEPT = 20
+    CREATE = 21
+
+
+class KernelOp(IntEnum):
+    # enum guard_kernel_op
+    CAP_CHOWN = 0
+    CAP_DAC_OVERRIDE = 1
+    CAP_DAC_READ_SEARCH = 2
+    CAP_FOWNER = 3
+    CAP_FSETID = 4
+    CAP_KILL = 5
+    CAP_SETGID = 6
+    CAP_SETUID = 7
+    CAP_SETPCAP = 8
+    CAP_LINUX_IMMUTABLE = 9
+    CAP_NET_BIND_SERVICE = 10
+    CAP_NET_BROADCAST = 11
+    CAP_NET_ADMIN = 12
+    CAP_NET_RAW = 13
+    CAP_IPC_LOCK = 14
+    CAP_IPC_OWNER = 15
+    CAP_SYS_MODULE = 16
+    CAP_SYS_RAWIO = 17
+    CAP_SYS_CHROOT = 18
+    CAP_SYS_PTRACE = 19
+    CAP_SYS_PACCT = 20
+    CAP_SYS_ADMIN = 21
+    CAP_SYS_BOOT = 22
+    CAP_SYS_NICE = 23
+    CAP_SYS_RESOURCE = 24
+    CAP_SYS_TIME = 25
+    CAP_SYS_TTY_CONFIG = 26
+    CAP_MKNOD = 27
+    CAP_LEASE = 28
+    CAP_AUDIT_WRITE = 29
+    CAP_AUDIT_CONTROL = 30
+    CAP_SETFCAP = 31
+    CAP_MAC_OVERRIDE = 32
+    CAP_MAC_ADMIN = 33
+    CAP_SYSLOG = 34
+    CAP_WAKE_ALARM = 35
+    CAP_BLOCK_SUSPEND = 36
+    CAP_AUDIT_READ = 37
+    CAP_PERFMON = 38
+    CAP_BPF = 39
+    CAP_CHECKPOINT_RESTORE = 40
+    PTRACE = 64
+    SIGNAL = 65
+    MOUNT = 66
+    UMOUNT = 67
+    PIVOT_ROOT = 68
+    CHROOT = 69
+    MODULE = 70
+    FIRMWARE = 71
+    KEXEC = 72
+    BPF = 73
+    PERF = 74
+    USERNS = 75
+    TIME = 76
+    KEYS = 77
+    IO_URING = 78
+    SWAP = 79
+    REBOOT = 80
+    SYSLOG = 81
 
 
 class Hook(IntEnum):
@@ -44,6 +143,66 @@ class Hook(IntEnum):
     BPRM_CREDS_FOR_EXEC = 2
     BPRM_CHECK_SECURITY = 3
     BPRM_COMMITTED_CREDS = 4
+    INODE_CREATE = 5
+    INODE_MKDIR = 6
+    INODE_SYMLINK = 7
+    INODE_MKNOD = 8
+    INODE_LINK = 9
+    INODE_UNLINK = 10
+    INODE_RMDIR = 11
+    INODE_RENAME = 12
+    INODE_SETATTR = 13
+    INODE_SETXATTR = 14
+    INODE_REMOVEXATTR = 15
+    INODE_SET_ACL = 16
+    INODE_REMOVE_ACL = 17
+    FILE_LOCK = 18
+    FILE_IOCTL = 19
+    FILE_RECEIVE = 20
+    FILE_PERMISSION = 21
+    FILE_FCNTL = 22
+    FILE_TRUNCATE = 23
+    PATH_TRUNCATE = 24
+    MMAP_FILE = 25
+    FILE_MPROTECT = 26
+    SOCKET_CREATE = 27
+    SOCKET_BIND = 28
+    SOCKET_LISTEN = 29
+    SOCKET_ACCEPT = 30
+    SOCKET_CONNECT = 31
+    SOCKET_SENDMSG = 32
+    SOCKET_RECVMSG = 33
+    UNIX_STREAM_CONNECT = 34
+    UNIX_MAY_SEND = 35
+    SCTP_BIND_CONNECT = 36
+    PTRACE_ACCESS_CHECK = 37
+    PTRACE_TRACEME = 38
+    TASK_KILL = 39
+    SB_MOUNT = 40
+    MOVE_MOUNT = 41
+    SB_UMOUNT = 42
+    SB_REMOUNT = 43
+    SB_PIVOTROOT = 44
+    PATH_CHROOT = 45
+    KERNEL_MODULE_REQUEST = 46
+    KERNEL_READ_FILE = 47
+    KERNEL_LOAD_DATA = 48
+    BPF = 49
+    PERF_EVENT_OPEN = 50
+    USERNS_CREATE = 51
+    SETTIME = 52
+    KEY_ALLOC = 53
+    KEY_PERMISSION = 54
+    URING_OVERRIDE_CREDS = 55
+    URING_SQPOLL = 56
+    SYSLOG = 57
+    CAPABLE = 58
+    TASK_FIX_SETUID = 59
+    TASK_FIX_SETGID = 60
+    TASK_FIX_SETGROUPS = 61
+    BPF_MAP = 62
+    BPF_PROG = 63
+    URING_ALLOWED = 64
 
 
 class Reason(IntEnum):
@@ -55,6 +214,10 @@ class Reason(IntEnum):
     STACKED = 4
     CANARY = 5
     DISCONNECTED = 6
+    ANONYMOUS = 7
+    ADDRESS = 8
+    NO_LABEL = 9
+    PROTECTED = 10
 
 
 class TaskFlag(IntEnum):
@@ -70,6 +233,10 @@ class EventFlag(IntEnum):
     FOREIGN = 4
     NO_EXE = 8
     UNLINKED = 16
+    NET_OBJECT = 32
+    ABSTRACT = 64
+    ANY_PORT = 128
+    SECOND_CUT = 256
 
 
 class State(IntEnum):
@@ -87,19 +254,20 @@ class Column(IntEnum):
 
 VERB_ROW = Struct(
     "guard_verb_row",
-    32,
+    40,
     {
         "allow": Field(0, 8, 1, "Q"),
         "deny": Field(8, 8, 1, "Q"),
         "audit": Field(16, 8, 1, "Q"),
         "kill": Field(24, 8, 1, "Q"),
+        "other_errno": Field(32, 8, 1, "Q"),
     },
 )
 ROW = Struct(
     "guard_row",
-    512,
+    880,
     {
-        "verb": Field(0, 512, 16, "guard_verb_row"),
+        "verb": Field(0, 880, 22, "guard_verb_row"),
     },
 )
 DEVICE = Struct(
@@ -112,9 +280,17 @@ DEVICE = Struct(
         "reserved": Field(24, 8, 2, "I"),
     },
 )
+GATED = Struct(
+    "guard_gated",
+    16,
+    {
+        "policies": Field(0, 8, 1, "Q"),
+        "default_deny": Field(8, 8, 1, "Q"),
+    },
+)
 ROOT = Struct(
     "guard_root",
-    616,
+    4520,
     {
         "abi": Field(0, 4, 1, "I"),
         "generation": Field(4, 4, 1, "I"),
@@ -122,33 +298,41 @@ ROOT = Struct(
         "host": Field(16, 8, 1, "Q"),
         "inherit": Field(24, 8, 1, "Q"),
         "exe": Field(32, 8, 1, "Q"),
-        "file": Field(40, 8, 1, "Q"),
-        "file_default_deny": Field(48, 8, 1, "Q"),
-        "group_mask": Field(56, 32, 4, "Q"),
-        "groups": Field(88, 4, 1, "I"),
-        "device_multiplier": Field(92, 4, 1, "I"),
-        "zero": Field(96, 8, 1, "Q"),
-        "column": Field(104, 512, 256, "H"),
+        "cgroup": Field(40, 8, 1, "Q"),
+        "section": Field(48, 64, 4, "guard_gated"),
+        "group_mask": Field(112, 32, 4, "Q"),
+        "groups": Field(144, 4, 1, "I"),
+        "device_multiplier": Field(148, 4, 1, "I"),
+        "net": Field(152, 4, 1, "I"),
+        "cgroups": Field(156, 4, 1, "I"),
+        "zero": Field(160, 8, 1, "Q"),
+        "column": Field(168, 512, 256, "H"),
+        "kernel": Field(680, 3840, 96, "guard_verb_row"),
     },
 )
 DEVICES = Struct(
     "guard_devices",
-    32800,
+    32832,
     {
         "foreign": Field(0, 32, 1, "guard_device"),
         "slot": Field(32, 32768, 1024, "guard_device"),
+        "anonymous": Field(32800, 32, 1, "guard_device"),
     },
 )
 TASK = Struct(
     "guard_task",
-    32,
+    56,
     {
         "mask": Field(0, 8, 1, "Q"),
         "pending": Field(8, 8, 1, "Q"),
-        "flags": Field(16, 4, 1, "I"),
-        "canary_class": Field(20, 4, 1, "I"),
-        "exec_generation": Field(24, 4, 1, "I"),
-        "check_generation": Field(28, 4, 1, "I"),
+        "cgroup_id": Field(16, 8, 1, "Q"),
+        "cgroup_mask": Field(24, 8, 1, "Q"),
+        "cgroup_generation": Field(32, 4, 1, "I"),
+        "reserved": Field(36, 4, 1, "I"),
+        "flags": Field(40, 4, 1, "I"),
+        "canary_class": Field(44, 4, 1, "I"),
+        "exec_generation": Field(48, 4, 1, "I"),
+        "check_generation": Field(52, 4, 1, "I"),
     },
 )
 COUNTERS = Struct(
@@ -165,7 +349,7 @@ COUNTERS = Struct(
 )
 EVENT = Struct(
     "guard_event",
-    184,
+    240,
     {
         "sequence": Field(0, 8, 1, "Q"),
         "boot_ns": Field(8, 8, 1, "Q"),
@@ -174,29 +358,42 @@ EVENT = Struct(
         "by_rule": Field(32, 8, 1, "Q"),
         "enforced": Field(40, 8, 1, "Q"),
         "audited": Field(48, 8, 1, "Q"),
-        "inode": Field(56, 8, 1, "Q"),
-        "exe_inode": Field(64, 8, 1, "Q"),
-        "cgroup": Field(72, 8, 1, "Q"),
-        "start_ns": Field(80, 8, 1, "Q"),
-        "generation": Field(88, 4, 1, "I"),
-        "hook": Field(92, 4, 1, "I"),
-        "verbs": Field(96, 4, 1, "I"),
-        "reason": Field(100, 4, 1, "I"),
-        "cpu": Field(104, 4, 1, "I"),
-        "flags": Field(108, 4, 1, "I"),
-        "error": Field(112, 4, 1, "i"),
-        "device": Field(116, 4, 1, "I"),
-        "exe_device": Field(120, 4, 1, "I"),
-        "pid": Field(124, 4, 1, "I"),
-        "tid": Field(128, 4, 1, "I"),
-        "parent": Field(132, 4, 1, "I"),
-        "uid": Field(136, 4, 1, "I"),
-        "gid": Field(140, 4, 1, "I"),
-        "class_id": Field(144, 16, 4, "I"),
-        "path_size": Field(160, 4, 1, "I"),
-        "exe_size": Field(164, 4, 1, "I"),
-        "comm": Field(168, 16, 16, "c"),
+        "killed": Field(56, 8, 1, "Q"),
+        "inode": Field(64, 8, 1, "Q"),
+        "generation": Field(72, 4, 1, "I"),
+        "section": Field(76, 4, 1, "I"),
+        "hook": Field(80, 4, 1, "I"),
+        "verbs": Field(84, 4, 1, "I"),
+        "operation": Field(88, 4, 1, "I"),
+        "reason": Field(92, 4, 1, "I"),
+        "cpu": Field(96, 4, 1, "I"),
+        "flags": Field(100, 4, 1, "I"),
+        "error": Field(104, 4, 1, "i"),
+        "device": Field(108, 4, 1, "I"),
+        "target": Field(112, 4, 1, "I"),
+        "suppressed": Field(116, 4, 1, "I"),
+        "class_id": Field(120, 16, 4, "I"),
+        "path_size": Field(136, 4, 1, "I"),
+        "second_size": Field(140, 4, 1, "I"),
+        "exe_size": Field(144, 4, 1, "I"),
+        "family": Field(148, 2, 1, "H"),
+        "type": Field(150, 2, 1, "H"),
+        "protocol": Field(152, 2, 1, "H"),
+        "port": Field(154, 2, 1, "H"),
+        "address_size": Field(156, 1, 1, "B"),
+        "reserved": Field(157, 3, 3, "B"),
+        "address": Field(160, 16, 16, "c"),
+        "exe_inode": Field(176, 8, 1, "Q"),
+        "cgroup": Field(184, 8, 1, "Q"),
+        "start_ns": Field(192, 8, 1, "Q"),
+        "exe_device": Field(200, 4, 1, "I"),
+        "pid": Field(204, 4, 1, "I"),
+        "tid": Field(208, 4, 1, "I"),
+        "parent": Field(212, 4, 1, "I"),
+        "uid": Field(216, 4, 1, "I"),
+        "gid": Field(220, 4, 1, "I"),
+        "comm": Field(224, 16, 16, "c"),
     },
 )
 
-STRUCTS = (VERB_ROW, ROW, DEVICE, ROOT, DEVICES, TASK, COUNTERS, EVENT)
+STRUCTS = (VERB_ROW, ROW, DEVICE, GATED, ROOT, DEVICES, TASK, COUNTERS, EVENT)

@@ -27,6 +27,15 @@ EVENT_VALUES: dict[str, object] = {
     "by_rule": 0b01,
     "enforced": 0b01,
     "audited": 0,
+    "killed": 0,
+    "section": 0,
+    "operation": 0,
+    "target": 0,
+    "suppressed": 0,
+    "family": 0,
+    "type": 0,
+    "protocol": 0,
+    "port": 0,
     "inode": 1234,
     "exe_inode": 77,
     "cgroup": 2**60 + 1,
@@ -58,18 +67,29 @@ def wire_event(
     exe: bytes = b"/usr/bin/cat",
     comm: bytes = b"cat",
     class_id: Sequence[int] = (1, 2, 3, 4),
+    second: bytes = b"",
+    address: bytes = b"",
     **values: object,
 ) -> bytes:
     """The bytes of one event. ``path`` and ``exe`` are absolute; other fields as in wire.h."""
     names, exe_names = backwards(path), backwards(exe)
-    fields = {**EVENT_VALUES, **values, "path_size": len(names), "exe_size": len(exe_names)}
+    second_names = backwards(second) if second else b""
+    fields = {
+        **EVENT_VALUES,
+        **values,
+        "path_size": len(names),
+        "second_size": len(second_names),
+        "exe_size": len(exe_names),
+        "address_size": len(address),
+    }
     record = bytearray(EVENT.size)
     for name, value in fields.items():
         field = EVENT.fields[name]
         struct.pack_into("<" + field.code, record, field.offset, value)
     struct.pack_into("<4I", record, EVENT.fields["class_id"].offset, *class_id)
     struct.pack_into("16s", record, EVENT.fields["comm"].offset, comm)
-    return bytes(record) + names + exe_names
+    struct.pack_into("16s", record, EVENT.fields["address"].offset, address)
+    return bytes(record) + names + second_names + exe_names
 
 
 class Ring:
