@@ -80,6 +80,8 @@ class SpoolReader:
             SeriesReader(directory, name, acked and acked.place(name)) for name in SERIES
         ]
         self._acked = acked or self.position
+        if acked is None:  # from now on, what expires unread is this reader's loss
+            store(self._path, self._acked)
 
     @property
     def position(self) -> Position:

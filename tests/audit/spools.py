@@ -35,6 +35,7 @@ class FaultyDisk(QuickDisk):
     ``cut_at``: at the n-th such call, do half of it and raise PowerCut.
     ``room``: bytes that writes may still take before ENOSPC; None: no limit;
     removing files gives their bytes back. ``broken``: errno of every write.
+    ``tear``: the next write stops half way, and the one after it fails.
     """
 
     def __init__(self, cut_at: int | None = None, room: int | None = None) -> None:
@@ -43,6 +44,8 @@ class FaultyDisk(QuickDisk):
         self.room = room
         self.broken = 0
         self.truncate_fails = False
+        self.tear = False
+        self._torn = False
 
     def _step(self) -> bool:
         self.calls += 1
@@ -52,8 +55,12 @@ class FaultyDisk(QuickDisk):
         cut = self._step()
         if self.broken:
             raise OSError(self.broken, os.strerror(self.broken))
+        if self._torn:
+            self._torn = False
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
         size = len(data)
-        if cut:
+        self.tear, self._torn = False, self.tear
+        if cut or self._torn:
             size //= 2
         if self.room is not None:
             size = min(size, self.room)
