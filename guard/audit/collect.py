@@ -20,7 +20,8 @@ from typing import Protocol
 
 from guard.audit.clock import Clock
 from guard.audit.decode import Counters, DecodeError, Decoder
-from guard.audit.lifecycle import Lifecycle, LossCause
+from guard.audit.lifecycle import Lifecycle
+from guard.audit.loss import LossCause
 from guard.audit.record import Record, Recorder
 from guard.audit.ring import HEADER
 from guard.audit.sequence import Sequences

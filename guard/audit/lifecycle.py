@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Records that guard makes about itself: started, stopped, policies loaded, records lost.
+"""Records that guard makes about itself, its policies and its callers.
 
 Knows the form they share with the kernel's records (schema, event, time,
 boot_ns, host, epoch, cpu, seq); knows nothing of how any of it comes about.
@@ -11,21 +11,56 @@ counters', which outlive a run.
 
 from __future__ import annotations
 
-from enum import StrEnum
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from guard.audit.clock import Clock
+from guard.audit.fields import SCHEMA
+from guard.audit.loss import LossCause
 from guard.audit.origin import Origin
-from guard.audit.render_json import SCHEMA
-from guard.audit.text import line
+from guard.audit.text import line, named
+
+# Findings told in one policy.rejected: the first ones say what is wrong, and
+# a record must not grow with somebody's file.
+FINDINGS = 16
 
 
-class LossCause(StrEnum):
-    """Why a record that should exist was not delivered."""
+class LoadedPolicy(NamedTuple):
+    """A policy and the generation that it is in force in, or was to be."""
 
-    RING_FULL = "ring-full"  # the kernel had no room; the counters say so
-    UNEXPLAINED = "unexplained"  # a hole in the sequence that no counter explains
-    UNDECODABLE = "undecodable"  # a record in the ring that was not an event
-    SINK = "sink"  # a sink refused it; others may have it
+    name: str
+    mode: str
+    generation: int
+
+
+class Caller(NamedTuple):
+    """Who asked something of guard, by the socket's credentials (SO_PEERCRED)."""
+
+    pid: int
+    uid: int
+    gid: int
+    user: bytes | None = None
+    exe: bytes | None = None
+
+
+class Finding(NamedTuple):
+    """One reason why policies were rejected."""
+
+    code: str | None
+    file: str | None
+    line: int | None
+    message: str
+
+
+class Checkpoint(NamedTuple):
+    """How far a chain has come. ``key`` and ``signature`` (hexadecimal) are None if unsigned."""
+
+    series: str
+    n: int
+    records: int
+    head: str
+    key: str | None
+    signature: str | None
 
 
 class Lifecycle:
@@ -40,6 +75,11 @@ class Lifecycle:
         """guard's daemon runs; ``adopted``: it took over what an earlier run had pinned."""
         return self._line("guard.started", {"version": version, "adopted": adopted})
 
+    def adopted(self, version: str, loaded_by: str | None, generation: int) -> bytes:
+        """A new process serves this generation, which guard ``loaded_by`` had loaded."""
+        members = {"version": version, "loaded_by": loaded_by, "generation": generation}
+        return self._line("guard.adopted", members)
+
     def stopped(self, because: str, enforcing: bool) -> bytes:
         """The daemon ends; ``enforcing``: the kernel side stays in force without it."""
         return self._line("guard.stopped", {"because": because, "enforcing": enforcing})
@@ -48,8 +88,27 @@ class Lifecycle:
         self, name: str, mode: str, source: str, generation: int, rules: int
     ) -> bytes:
         """A policy is in force from this generation on. ``source`` is its file."""
-        policy = {"name": name, "mode": mode, "generation": generation}
+        policy = _policy(LoadedPolicy(name, mode, generation))
         return self._line("policy.loaded", {"policy": policy, "source": source, "rules": rules})
+
+    def policy_rejected(
+        self,
+        sources: Sequence[str],
+        because: str,
+        findings: Sequence[Finding] = (),
+        kept: int | None = None,
+        caller: Caller | None = None,
+    ) -> bytes:
+        """Policies from these files were not put in force; generation ``kept`` stays."""
+        members = {
+            "sources": list(sources),
+            "generation": kept,
+            "because": because,
+            "findings": [one._asdict() for one in findings[:FINDINGS]],
+            "more": max(0, len(findings) - FINDINGS),
+            "caller": _caller(caller),
+        }
+        return self._line("policy.rejected", members)
 
     def lost(
         self,
@@ -77,7 +136,77 @@ class Lifecycle:
         }
         return self._line("audit.lost", {"lost": lost})
 
-    def _line(self, kind: str, members: dict[str, object]) -> bytes:
+    def checkpoint(self, checkpoint: Checkpoint) -> bytes:
+        """A chain has come this far."""
+        return self._line("audit.checkpoint", {"checkpoint": checkpoint._asdict()})
+
+    def set_expired(
+        self, name: str, element: str, policy: str | None = None, added: str | None = None
+    ) -> bytes:
+        """An element of a set has reached its end; ``added`` is RFC 3339."""
+        expired = {"policy": policy, "name": name, "element": element, "added": added}
+        return self._line("set.expired", {"set": expired})
+
+    def control_called(
+        self,
+        command: str,
+        arguments: Sequence[str],
+        caller: Caller,
+        outcome: str,
+        detail: str | None = None,
+    ) -> bytes:
+        """Somebody asked something of guard. ``outcome``: done, refused or failed."""
+        members = {
+            "command": command,
+            "arguments": list(arguments),
+            "caller": _caller(caller),
+            "outcome": outcome,
+            "detail": detail,
+        }
+        return self._line("control.called", members)
+
+    def ingress_confirmed(
+        self,
+        policy: LoadedPolicy,
+        interfaces: Sequence[str],
+        because: str,
+        caller: Caller | None = None,
+    ) -> bytes:
+        """An ingress policy on trial stays."""
+        return self._ingress("ingress.confirmed", policy, interfaces, because, caller)
+
+    def ingress_rolled_back(
+        self,
+        policy: LoadedPolicy,
+        interfaces: Sequence[str],
+        because: str,
+        caller: Caller | None = None,
+    ) -> bytes:
+        """An ingress policy on trial was taken back, by ``caller`` or by time."""
+        return self._ingress("ingress.rolled-back", policy, interfaces, because, caller)
+
+    def unlocked(self, seconds: int | None, because: str, caller: Caller | None) -> bytes:
+        """guard's protection of itself is open, for that long or until it is locked again."""
+        members = {"seconds": seconds, "because": because, "caller": _caller(caller)}
+        return self._line("selfprotect.unlocked", members)
+
+    def _ingress(
+        self,
+        kind: str,
+        policy: LoadedPolicy,
+        interfaces: Sequence[str],
+        because: str,
+        caller: Caller | None,
+    ) -> bytes:
+        members = {
+            "policy": _policy(policy),
+            "interfaces": list(interfaces),
+            "because": because,
+            "caller": _caller(caller),
+        }
+        return self._line(kind, members)
+
+    def _line(self, kind: str, members: Mapping[str, object]) -> bytes:
         boot_ns = self._clock.boot_ns()
         sequence = self._made
         self._made += 1
@@ -95,3 +224,19 @@ class Lifecycle:
                 **members,
             }
         )
+
+
+def _policy(policy: LoadedPolicy) -> dict[str, object]:
+    return policy._asdict()
+
+
+def _caller(caller: Caller | None) -> dict[str, object] | None:
+    if caller is None:
+        return None
+    return {
+        "pid": caller.pid,
+        "uid": caller.uid,
+        "gid": caller.gid,
+        **named("user", caller.user),
+        **named("exe", caller.exe),
+    }

@@ -11,20 +11,19 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable
-from enum import IntEnum, StrEnum
-from typing import NamedTuple, Protocol, TypeVar
+from typing import NamedTuple, Protocol
 
 from guard.audit.clock import Clock
 from guard.audit.decode import Event
-from guard.wire.layout import EventFlag, Hook, PathVerb, Reason
-
-
-class Verdict(StrEnum):
-    """What happened to the operation."""
-
-    DENIED = "denied"
-    WOULD_DENY = "would-deny"  # only policies in mode audit refuse it
-    ALLOWED = "allowed"  # recorded because a rule says audit: true
+from guard.audit.describe import Memo, Words, word
+from guard.audit.objects import (
+    Hash,
+    Object,
+    PacketObject,
+    Stack,
+    Verdict,
+)
+from guard.wire.layout import EventFlag, Section
 
 
 class Resolution(NamedTuple):
@@ -34,6 +33,7 @@ class Resolution(NamedTuple):
     a canary). ``rule`` is None where a section's default decided; ``file`` and
     ``line`` are then the section's. ``others`` are the names of further
     policies that refuse it, those in mode audit too, or that want a record.
+    ``tags`` are the rule's.
     """
 
     policy: str | None
@@ -43,6 +43,7 @@ class Resolution(NamedTuple):
     line: int | None
     why: str | None
     others: tuple[str, ...]
+    tags: tuple[str, ...] = ()
 
 
 UNKNOWN = Resolution(None, None, None, None, None, None, ())
@@ -62,15 +63,16 @@ class Index(Protocol):
 
 
 class Record(NamedTuple):
-    """One decision, complete. Renderers choose what to show and how to spell it.
+    """One decision about a task, complete. Renderers choose what to show and how to spell it.
 
-    ``time`` is RFC 3339. ``path`` is the host's path of the object, or the
-    file system's own if ``foreign`` is among the flags; without a leading
-    slash its beginning is missing (``path-cut``). The same holds for ``exe``
-    with ``exe-foreign`` and ``exe-cut``; a kernel thread has None
-    (``no-exe``). ``error`` is the errno's name, None if the operation was let
-    through. ``resolved`` is False if no index knew the event's generation,
-    masks or classes: the numbers are in ``event``.
+    ``time`` is RFC 3339. The ``object``'s path is the host's, or the file
+    system's own if ``foreign`` is among the flags; without a leading slash its
+    beginning is missing (``path-cut``). The same holds for ``exe`` with
+    ``exe-foreign`` and ``exe-cut``; a kernel thread has None (``no-exe``).
+    ``error`` is the errno's name, None if the operation was let through.
+    ``resolved`` is False if no index knew the event's generation, masks or
+    classes: the numbers are in ``event``. ``suppressed``: like events that were
+    counted since the last record of theirs.
     """
 
     event: Event
@@ -81,36 +83,80 @@ class Record(NamedTuple):
     reason: str
     error: str | None
     flags: tuple[str, ...]
-    path: bytes
+    object: Object
     exe: bytes | None
     resolution: Resolution
     resolved: bool
+    killed: bool = False
+    suppressed: int = 0
+    stack: Stack | None = None
+
+
+class PacketRecord(NamedTuple):
+    """One decision about a packet: no task is behind it. Members as in Record."""
+
+    cpu: int
+    sequence: int
+    boot_ns: int
+    generation: int
+    kind: str
+    time: str
+    verdict: Verdict
+    reason: str
+    flags: tuple[str, ...]
+    object: PacketObject
+    resolution: Resolution
+    suppressed: int = 0
+
+
+class Hasher(Protocol):
+    """Gives the hash of a program's file: guard.audit.hashes.Hashes."""
+
+    def of(self, path: bytes, device: int, inode: int, boot_ns: int) -> Hash:
+        """The hash of the file at the host's path, which must be that device and inode.
+
+        ``boot_ns``: the moment whose content is asked for. Never raises.
+        """
 
 
 class Recorder:
-    """Makes records. ``index_of`` gives the index of a generation, None if it is forgotten."""
+    """Makes records.
 
-    def __init__(self, clock: Clock, index_of: Callable[[int], Index | None]) -> None:
+    ``index_of`` gives the index of a generation, None if it is forgotten;
+    ``hasher`` the hashes of programs, None if records go without.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        index_of: Callable[[int], Index | None],
+        hasher: Hasher | None = None,
+    ) -> None:
         self._clock = clock
         self._index_of = index_of
+        self._hasher = hasher
         # A handful of values each; remembered because they come with every event.
-        self._kinds = _Memo(_kind)
-        self._verbs = _Memo(_verbs)
-        self._reasons = _Memo(_reason)
-        self._errors = _Memo(_error)
-        self._flags = _Memo(_flags)
+        self._words = Words()
+        self._errors = Memo(_error)
 
     def record(self, event: Event) -> Record:
         """The record of one event. Whatever the event holds, there is one."""
         index = self._index_of(event.generation)
         resolution = _resolved(index, event)
         bits = event.flags
-        flags = self._flags[bits]
-        path = _placed(index, event.device, event.path, bits & _NOT_ON_HOST)
-        if path is None:
-            path = event.path
-            if not bits & _NOT_ON_HOST:
-                flags += (_word(EventFlag.FOREIGN),)
+        words = self._words
+        flags = words.flags[bits]
+        path = event.path
+        if not bits & _NO_PATH and (event.section != _KERNEL or path != b"/"):
+            placed = _placed(index, event.device, path, bits & _NOT_ON_HOST)
+            if placed is not None:
+                path = placed
+            elif not bits & _NOT_ON_HOST:
+                flags += (word(EventFlag.FOREIGN),)
+        second = None
+        if event.second:
+            not_on_host = bits & (EventFlag.SECOND_CUT | EventFlag.FOREIGN)
+            second = _placed(index, event.device, event.second, not_on_host) or event.second
         exe: bytes | None = None
         if not bits & _NO_EXE:
             exe = _placed(index, event.exe_device, event.exe, bits & _EXE_CUT)
@@ -126,79 +172,40 @@ class Recorder:
             verdict = _ALLOWED
         return Record(
             event,
-            self._kinds[event.hook],
+            words.kind(event),
             self._clock.wall(event.boot_ns),
             verdict,
-            self._verbs[event.verbs],
-            self._reasons[event.reason],
+            words.verbs(event),
+            words.reason[event.reason],
             self._errors[event.error],
             flags,
-            path,
+            words.object(event, path, second, self._hash(event, path, flags)),
             exe,
             resolution or UNKNOWN,
             resolution is not None,
+            bool(event.killed and event.error),
+            event.suppressed,
         )
+
+    def _hash(self, event: Event, path: bytes, flags: tuple[str, ...]) -> Hash | None:
+        if event.section != _EXEC or self._hasher is None or not _OWN_NAME.isdisjoint(flags):
+            return None
+        return self._hasher.of(path, event.device, event.inode, event.boot_ns)
 
 
 # Not in EventFlag: the kernel does not look up the executable's device.
 EXE_FOREIGN = "exe-foreign"
 
 # Plain integers and values: looking up an enum's member is dear in this place.
+_NO_PATH = EventFlag.NET_OBJECT | EventFlag.ABSTRACT
 _NOT_ON_HOST = EventFlag.PATH_CUT | EventFlag.FOREIGN
 _NO_EXE = int(EventFlag.NO_EXE)
 _EXE_CUT = int(EventFlag.EXE_CUT)
 _DENIED, _WOULD_DENY, _ALLOWED = Verdict
+_EXEC, _KERNEL = int(Section.EXEC), int(Section.KERNEL)
 
-
-_T = TypeVar("_T")
-_MEMO_SIZE = 512
-
-
-class _Memo(dict[int, _T]):
-    """Remembers a function of integers that are few in practice; forgets if they are not."""
-
-    def __init__(self, function: Callable[[int], _T]) -> None:
-        super().__init__()
-        self._function = function
-
-    def __missing__(self, number: int) -> _T:
-        if len(self) >= _MEMO_SIZE:
-            self.clear()
-        value = self[number] = self._function(number)
-        return value
-
-
-def _word(member: IntEnum) -> str:
-    return member.name.lower().replace("_", "-")
-
-
-def _kind(hook: int) -> str:
-    """``file.open`` for FILE_OPEN: the gate, a dot, what it gates."""
-    try:
-        return Hook(hook).name.lower().replace("_", ".", 1).replace("_", "-")
-    except ValueError:
-        return f"hook.{hook}"
-
-
-def _verbs(mask: int) -> tuple[str, ...]:
-    return _bits(mask, {1 << verb: _word(verb) for verb in PathVerb})
-
-
-def _flags(mask: int) -> tuple[str, ...]:
-    return _bits(mask, {int(flag): _word(flag) for flag in EventFlag})
-
-
-def _bits(mask: int, words: dict[int, str]) -> tuple[str, ...]:
-    """The words of the bits that are set, lowest first; ``bit-N`` where there is no word."""
-    bits = (bit for bit in range(mask.bit_length()) if mask >> bit & 1)
-    return tuple(words.get(1 << bit, f"bit-{bit}") for bit in bits)
-
-
-def _reason(number: int) -> str:
-    try:
-        return _word(Reason(number))
-    except ValueError:
-        return f"reason-{number}"
+# With one of these the path is no name by which the host could find the file.
+_OWN_NAME = frozenset(("foreign", "path-cut", "unlinked"))
 
 
 def _error(number: int) -> str | None:

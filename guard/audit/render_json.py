@@ -1,52 +1,77 @@
 # SPDX-License-Identifier: Apache-2.0
 """Record → guard's own JSON: one object, one line, ASCII.
 
-Knows the names and order of the members; asks nobody anything.
+Knows the order and spelling of the members; what they mean is in
+record_fields.py, and the tests hold every line against the schema made of it.
 
-The members, in this order; ``schema`` counts up when one changes its meaning:
-
-- ``schema``: 1. ``event``: the gate, ``file.open``.
-- ``time``: RFC 3339, UTC, microseconds. ``boot_ns``: nanoseconds since boot.
-- ``host``: ``name``, ``id``, ``boot``. ``epoch``, ``cpu``, ``seq``: with host
-  and boot they name the record; per CPU, ``seq`` has no holes but lost ones.
-- ``verdict``: denied, would-deny or allowed. ``error``: the errno's name that
-  the caller got, or null. ``reason``: policy, or why no policy could decide.
-- ``verbs``: what was asked for.
-- ``policy``: ``name``, ``mode``, ``generation``. ``rule``: ``id`` (null: the
-  section's default), ``file``, ``line``, ``why``. ``others``: more policies
-  that refuse it, those in mode audit too (or, allowed, that want a record).
-  Only if the policies could not be told: ``masks``, the kernel's own ``denied``
-  and ``audited`` bits in hexadecimal.
-- ``object``: ``path``, ``device`` (major:minor), ``inode``.
-- ``process``: ``pid``, ``tid``, ``parent``, ``start_ns``, ``exe`` (null: a
-  kernel thread), ``exe_device``, ``exe_inode``, ``uid``, ``gid``, ``cgroup``, ``comm``.
-- ``flags``: path-cut, exe-cut, foreign, exe-foreign, no-exe, unlinked.
-
-``path_hex``, ``exe_hex`` and ``comm_hex`` stand behind a name that is not
-UTF-8 (see text.py). Numbers of 64 bits that are not counts (inodes, cgroup
-ids, nanoseconds) are decimal strings: many JSON readers keep 53 bits.
+Names that are not UTF-8 get a ``_hex`` twin (see text.py). Numbers of 64 bits
+that are not counts (inodes, cgroup ids, nanoseconds) are decimal strings: many
+JSON readers keep 53 bits.
 
 Written out piece by piece rather than through a dict and json.dumps, which
-costs about five times as much; the tests hold it against json.loads.
+costs about five times as much.
 """
 
 from __future__ import annotations
 
-from guard.audit.decode import Event
-from guard.audit.origin import Origin
-from guard.audit.record import Record, Resolution
-from guard.audit.text import member, quoted
+from typing import Protocol
 
-SCHEMA = 1
+from guard.audit.decode import Event
+from guard.audit.fields import SCHEMA
+from guard.audit.objects import (
+    ExecObject,
+    FileObject,
+    Frame,
+    Hash,
+    KernelObject,
+    NetObject,
+    Object,
+    PacketObject,
+    Stack,
+)
+from guard.audit.origin import Origin
+from guard.audit.record import PacketRecord, Record, Resolution
+from guard.audit.text import member, quoted
 
 # Entries of a cache of fragments; beyond it everything is forgotten at once.
 _CACHE = 1024
 
 
-class JsonRenderer:
-    """Renders the records of one origin."""
+# What stands in a process whose identity nobody looks up.
+NO_IDENTITY = (
+    b'"user":null,"group":null,"cgroup_path":null,"unit":null,"user_unit":null,'
+    b'"container":null,"ancestors":[]'
+)
 
-    def __init__(self, origin: Origin) -> None:
+
+class Identities(Protocol):
+    """What the host knows of processes: guard.audit.identity.ProcessCache."""
+
+    version: int
+
+    def fragment(
+        self,
+        pid: int,
+        start_ns: int,
+        parent: int,
+        uid: int,
+        gid: int,
+        cgroup: int,
+        exe_device: int,
+        exe_inode: int,
+    ) -> bytes:
+        """The members of ``process`` from ``user`` on, without a comma at either end.
+
+        Good for as long as ``version`` stays the same.
+        """
+
+
+class JsonRenderer:
+    """Renders the records of one origin. ``identities`` None: nothing is looked up."""
+
+    def __init__(self, origin: Origin, identities: Identities | None = None) -> None:
+        self._identities = identities
+        self._version = 0
         self._origin = (
             f'"host":{{"name":{quoted(origin.name)},"id":{quoted(origin.id)},'
             f'"boot":{quoted(origin.boot)}}},"epoch":{quoted(origin.epoch)}'
@@ -63,7 +88,6 @@ class JsonRenderer:
         masks = ""
         if not record.resolved:
             masks = f',"masks":{{"denied":"{event.denied:x}","audited":"{event.audited:x}"}}'
-        device = event.device
         return (
             f'{{"schema":{SCHEMA},"event":"{record.kind}","time":"{record.time}",'
             f'"boot_ns":"{event.boot_ns}",{self._origin},'
@@ -71,9 +95,24 @@ class JsonRenderer:
             f'"verdict":"{record.verdict}","error":{error},"reason":"{record.reason}",'
             f'"verbs":{self._list(record.verbs)},'
             f"{self._policy(record.resolution, event.generation)}{masks},"
-            f'"object":{{{member("path", record.path)},'
-            f'"device":"{device >> 20}:{device & 0xFFFFF}","inode":"{event.inode}"}},'
-            f'{self._process(event, record.exe)},"flags":{self._list(record.flags)}}}'
+            f'"object":{_object(record.object)},'
+            f'{self._process(event, record.exe)},"flags":{self._list(record.flags)},'
+            f'"killed":{"true" if record.killed else "false"},'
+            f'"suppressed":{record.suppressed}{_stack(record.stack)}}}'
+        ).encode("ascii")
+
+    def packet(self, record: PacketRecord) -> bytes:
+        """The same for a packet."""
+        return (
+            f'{{"schema":{SCHEMA},"event":"{record.kind}","time":"{record.time}",'
+            f'"boot_ns":"{record.boot_ns}",{self._origin},'
+            f'"cpu":{record.cpu},"seq":{record.sequence},'
+            f'"verdict":"{record.verdict}","error":null,"reason":"{record.reason}",'
+            f'"verbs":["receive"],'
+            f"{self._policy(record.resolution, record.generation)},"
+            f'"object":{_object(record.object)},'
+            f'"process":null,"flags":{self._list(record.flags)},'
+            f'"killed":false,"suppressed":{record.suppressed}}}'
         ).encode("ascii")
 
     def _policy(self, resolution: Resolution, generation: int) -> str:
@@ -86,6 +125,10 @@ class JsonRenderer:
         return text
 
     def _process(self, event: Event, exe: bytes | None) -> str:
+        identities = self._identities
+        if identities is not None and identities.version != self._version:
+            self._version = identities.version
+            self._processes.clear()
         # All that the fragment holds: a process may change any of it.
         key = (
             event.tid,
@@ -104,8 +147,22 @@ class JsonRenderer:
         if text is None:
             if len(self._processes) >= _CACHE:
                 self._processes.clear()
-            text = self._processes[key] = _process(event, exe)
+            text = self._processes[key] = _process(event, exe, self._identity(event))
         return text
+
+    def _identity(self, event: Event) -> str:
+        if self._identities is None:
+            return NO_IDENTITY.decode()
+        return self._identities.fragment(
+            event.pid,
+            event.start_ns,
+            event.parent,
+            event.uid,
+            event.gid,
+            event.cgroup,
+            event.exe_device,
+            event.exe_inode,
+        ).decode("ascii")
 
     def _list(self, words: tuple[str, ...]) -> str:
         text = self._words.get(words)
@@ -116,24 +173,23 @@ class JsonRenderer:
         return text
 
 
-def _process(event: Event, exe: bytes | None) -> str:
-    device = event.exe_device
-    name = '"exe":null' if exe is None else member("exe", exe)
+def _process(event: Event, exe: bytes | None, identity: str) -> str:
     return (
         f'"process":{{"pid":{event.pid},"tid":{event.tid},"parent":{event.parent},'
-        f'"start_ns":"{event.start_ns}",{name},'
-        f'"exe_device":"{device >> 20}:{device & 0xFFFFF}",'
+        f'"start_ns":"{event.start_ns}",{_name("exe", exe)},'
+        f'"exe_device":{_device(event.exe_device)},'
         f'"exe_inode":"{event.exe_inode}","uid":{event.uid},"gid":{event.gid},'
-        f'"cgroup":"{event.cgroup}",{member("comm", event.comm)}}}'
+        f'"cgroup":"{event.cgroup}",{member("comm", event.comm)},{identity}}}'
     )
 
 
 def _policy(resolution: Resolution, generation: int) -> str:
-    policy, mode, rule, file, line, why, others = resolution
+    policy, mode, rule, file, line, why, others, tags = resolution
     return (
         f'"policy":{{"name":{_text(policy)},"mode":{_text(mode)},"generation":{generation}}},'
         f'"rule":{{"id":{_text(rule)},"file":{_text(file)},'
-        f'"line":{"null" if line is None else line},"why":{_text(why)}}},'
+        f'"line":{"null" if line is None else line},"why":{_text(why)},'
+        f'"tags":{_strings(tags)}}},'
         f'"others":{_strings(others)}'
     )
 
@@ -144,3 +200,78 @@ def _text(text: str | None) -> str:
 
 def _strings(texts: tuple[str, ...]) -> str:
     return f"[{','.join(map(quoted, texts))}]"
+
+
+def _object(of: Object) -> str:
+    match of:
+        case FileObject(path, device, inode, to):
+            more = "" if to is None else f",{member('to', to)}"
+            return (
+                f'{{"kind":"file",{member("path", path)},"device":{_device(device)},'
+                f'"inode":"{inode}"{more}}}'
+            )
+        case ExecObject(path, device, inode, found):
+            return (
+                f'{{"kind":"exec",{member("path", path)},"device":{_device(device)},'
+                f'"inode":"{inode}"{_hash(found)}}}'
+            )
+        case NetObject(family, kind, protocol, address, port, path, device, inode, abstract):
+            more = ""
+            if path is not None:
+                more = f',{member("path", path)},"device":{_device(device)},"inode":"{inode}"'
+            more += "" if abstract is None else f",{member('abstract', abstract)}"
+            return (
+                f'{{"kind":"net","family":{quoted(family)},"type":{_text(kind)},'
+                f'"protocol":{_text(protocol)},"address":{_text(address)},'
+                f'"port":{_number(port)}{more}}}'
+            )
+        case KernelObject(operation, target, path):
+            aim = "null"
+            if target is not None:
+                start = "null" if target.start_ns is None else f'"{target.start_ns}"'
+                aim = f'{{"pid":{target.pid},"start_ns":{start},{_name("exe", target.exe)}}}'
+            more = "" if path is None else f",{member('path', path)}"
+            return f'{{"kind":"kernel","operation":{quoted(operation)},"target":{aim}{more}}}'
+        case PacketObject():
+            return (
+                f'{{"kind":"packet",{member("interface", of.interface)},'
+                f'"protocol":{quoted(of.protocol)},'
+                f'"source":{_end(of.source, of.source_port)},'
+                f'"destination":{_end(of.destination, of.destination_port)}}}'
+            )
+
+
+def _hash(found: Hash | None) -> str:
+    if found is None:
+        return ""
+    return f',"hash":{{"sha256":{_text(found.sha256)},"note":{_text(found.note)}}}'
+
+
+def _end(address: str | None, port: int | None) -> str:
+    return f'{{"address":{_text(address)},"port":{_number(port)}}}'
+
+
+def _device(device: int) -> str:
+    return f'"{device >> 20}:{device & 0xFFFFF}"'
+
+
+def _stack(of: Stack | None) -> str:
+    if of is None:
+        return ""
+    kernel, user = (",".join(map(_frame, frames)) for frames in of)
+    return f',"stack":{{"kernel":[{kernel}],"user":[{user}]}}'
+
+
+def _frame(frame: Frame) -> str:
+    return (
+        f'{{"address":"{frame.address:x}",{_name("symbol", frame.symbol)},'
+        f'"offset":{_number(frame.offset)},{_name("module", frame.module)}}}'
+    )
+
+
+def _name(name: str, raw: bytes | None) -> str:
+    return f'"{name}":null' if raw is None else member(name, raw)
+
+
+def _number(number: int | None) -> str:
+    return "null" if number is None else str(number)

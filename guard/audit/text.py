@@ -15,8 +15,9 @@ reach nobody's terminal or line splitter.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from json.encoder import encode_basestring_ascii
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 Json: TypeAlias = bool | int | float | str | list["Json"] | dict[str, "Json"] | None
 
@@ -51,6 +52,28 @@ def member(name: str, raw: bytes) -> str:
         return f'"{name}":{encode_basestring_ascii(raw.decode())}'
     except UnicodeDecodeError:
         return f'"{name}":{encode_basestring_ascii(readable(raw))},"{name}_hex":"{raw.hex()}"'
+
+
+def named(name: str, raw: bytes | None) -> dict[str, object]:
+    """The members that ``member`` writes, as values; None stays None."""
+    if raw is None:
+        return {name: None}
+    text = readable(raw)
+    if text.encode() == raw:
+        return {name: text}
+    return {name: text, name + "_hex": raw.hex()}
+
+
+def original(group: Mapping[str, Any], name: str) -> bytes | None:
+    """The bytes that ``member`` or ``named`` put into ``group``; None if it has none.
+
+    Raises ValueError if the ``_hex`` member is not hexadecimal.
+    """
+    exact = group.get(name + "_hex")
+    if exact is not None:
+        return bytes.fromhex(exact)
+    text = group.get(name)
+    return None if text is None else str(text).encode()
 
 
 def plain(value: object) -> Json:

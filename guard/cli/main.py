@@ -45,7 +45,7 @@ COMMANDS: dict[str, Command] = {
     "why": Command("guard.cli.why", "which policies and rules decide one operation"),
     "fmt": Command("guard.cli.fmt", "policies in canonical form, comments kept"),
     "explain": Command("guard.cli.explain", "what a finding's code means, with examples"),
-    "schema": Command("guard.cli.schema", "the JSON Schema of policies, for editors"),
+    "schema": Command("guard.cli.schema", "the JSON Schema of policies or audit records"),
     "completion": Command("guard.cli.completion", "completion of this command line in a shell"),
     "run": Command("guard.cli.run", "enforce policies, for the host or for one command"),
     "status": Command("guard.cli.status", "what is loaded, and whether it really denies"),

@@ -69,10 +69,14 @@ def wire_event(
     class_id: Sequence[int] = (1, 2, 3, 4),
     second: bytes = b"",
     address: bytes = b"",
+    abstract: bytes | None = None,
     **values: object,
 ) -> bytes:
-    """The bytes of one event. ``path`` and ``exe`` are absolute; other fields as in wire.h."""
-    names, exe_names = backwards(path), backwards(exe)
+    """The bytes of one event. ``path``, ``second`` and ``exe`` are absolute; ``abstract``,
+    if given, stands in the path's place as it is; other fields are as in wire.h.
+    """
+    names = backwards(path) if abstract is None else abstract
+    exe_names = backwards(exe)
     second_names = backwards(second) if second else b""
     fields = {
         **EVENT_VALUES,
@@ -145,7 +149,14 @@ class FakeIndex:
     """One policy with one rule; file systems of device 8:1 and 8:2 are at the host's root."""
 
     resolution = Resolution(
-        "nginx", "enforce", "no-shadow", "nginx.yaml", 12, "credential theft", ("base",)
+        "nginx",
+        "enforce",
+        "no-shadow",
+        "nginx.yaml",
+        12,
+        "credential theft",
+        ("base",),
+        ("T1003.008",),
     )
 
     def resolve(self, event: Event) -> Resolution:

@@ -5,11 +5,12 @@ from __future__ import annotations
 
 import json
 
-from guard.audit.lifecycle import Lifecycle, LossCause
+from guard.audit.lifecycle import Lifecycle
+from guard.audit.loss import LossCause
 from tests.audit.samples import ORIGIN, fixed_clock
 
 HEAD = {
-    "schema": 1,
+    "schema": 2,
     "time": "2026-03-16T09:05:10.000000Z",
     "boot_ns": "10000000000",
     "host": {"name": "web-1", "id": ORIGIN.id, "boot": "b0071d"},

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from guard.audit.decode import Decoder
-from guard.audit.record import Record, Recorder, Resolution, Verdict
+from guard.audit.objects import FileObject, Verdict
+from guard.audit.record import Record, Recorder, Resolution
 from guard.audit.render_json import JsonRenderer
 from guard.wire.layout import EVENT, EventFlag, Hook, PathVerb, Reason
 from tests.audit.samples import ORIGIN, FakeIndex, fixed_clock, wire_event
@@ -35,16 +36,18 @@ def read(name: str, group: dict[str, object]) -> bytes:
 
 
 GOLDEN = (
-    b'{"schema":1,"event":"file.open","time":"2026-03-16T09:05:05.000042Z",'
+    b'{"schema":2,"event":"file.open","time":"2026-03-16T09:05:05.000042Z",'
     b'"boot_ns":"5000042000","host":{"name":"web-1",'
     b'"id":"0123456789abcdef0123456789abcdef","boot":"b0071d"},"epoch":"e1",'
     b'"cpu":1,"seq":7,"verdict":"denied","error":"EACCES","reason":"policy",'
     b'"verbs":["read","write"],"policy":{"name":"nginx","mode":"enforce","generation":4},'
-    b'"rule":{"id":"no-shadow","file":"nginx.yaml","line":12,"why":"credential theft"},'
-    b'"others":["base"],"object":{"path":"/etc/shadow","device":"8:1","inode":"1234"},'
+    b'"rule":{"id":"no-shadow","file":"nginx.yaml","line":12,"why":"credential theft",'
+    b'"tags":["T1003.008"]},"others":["base"],"object":{"kind":"file","path":"/etc/shadow","device":"8:1","inode":"1234"},'
     b'"process":{"pid":100,"tid":101,"parent":1,"start_ns":"3000000000",'
     b'"exe":"/usr/bin/cat","exe_device":"8:2","exe_inode":"77","uid":33,"gid":34,'
-    b'"cgroup":"1152921504606846977","comm":"cat"},"flags":[]}'
+    b'"cgroup":"1152921504606846977","comm":"cat",'
+    b'"user":null,"group":null,"cgroup_path":null,"unit":null,"user_unit":null,'
+    b'"container":null,"ancestors":[]},"flags":[],"killed":false,"suppressed":0}'
 )
 
 
@@ -81,8 +84,11 @@ def test_every_name_is_recovered_from_the_line_exactly(
 
 @given(st.binary(min_size=EVENT.size, max_size=EVENT.size), st.booleans())
 def test_random_events_make_lines_that_strict_parsers_take(head: bytes, known: bool) -> None:
-    at = EVENT.fields["path_size"].offset  # no paths: both sizes are 0
-    head = head[:at] + bytes(8) + head[at + 8 :]
+    for size in ("path_size", "second_size", "exe_size"):  # no names: all sizes are 0
+        at = EVENT.fields[size].offset
+        head = head[:at] + bytes(4) + head[at + 4 :]
+    at = EVENT.fields["address_size"].offset
+    head = head[:at] + bytes([head[at] % 17]) + head[at + 1 :]
     recorder = Recorder(fixed_clock(), lambda _generation: index if known else None)
     event = decode(head)
     members = orjson.loads(renderer.line(recorder.record(event)))
@@ -113,8 +119,8 @@ def test_errors_have_names_and_none_is_null() -> None:
 
 def test_every_member_of_the_wires_enums_has_a_word_of_its_own() -> None:
     assert [record_of(hook=hook).kind for hook in Hook][:2] == ["file.open", "task.alloc"]
-    assert len({record_of(hook=hook).kind for hook in Hook}) == len(Hook)
-    assert record_of(verbs=0b111).verbs == tuple(verb.name.lower() for verb in PathVerb)
+    every_verb = (1 << len(PathVerb)) - 1
+    assert record_of(verbs=every_verb).verbs == tuple(verb.name.lower() for verb in PathVerb)
     assert record_of(reason=Reason.TOO_DEEP).reason == "too-deep"
     assert len({record_of(reason=reason).reason for reason in Reason}) == len(Reason)
     every = sum(EventFlag)
@@ -124,6 +130,7 @@ def test_every_member_of_the_wires_enums_has_a_word_of_its_own() -> None:
         "foreign",
         "no-exe",
         "unlinked",
+        "second-cut",
     )
 
 
@@ -142,7 +149,8 @@ def test_a_memory_of_words_stays_right_beyond_its_size() -> None:
 
 def test_an_object_that_the_host_does_not_mount_keeps_its_own_path() -> None:
     record = record_of(device=9 << 20, exe_device=9 << 20)
-    assert (record.path, record.exe) == (b"/etc/shadow", b"/usr/bin/cat")
+    assert isinstance(record.object, FileObject)
+    assert (record.object.path, record.exe) == (b"/etc/shadow", b"/usr/bin/cat")
     assert record.flags == ("foreign", "exe-foreign")
 
 
@@ -152,7 +160,8 @@ def test_foreign_is_said_once_when_the_kernel_said_it_already() -> None:
 
 def test_a_cut_path_is_not_looked_up_on_the_host() -> None:
     record = record_of(b"/b/c", flags=EventFlag.PATH_CUT)
-    assert record.path == b"b/c"
+    assert isinstance(record.object, FileObject)
+    assert record.object.path == b"b/c"
     assert record.flags == ("path-cut",)
 
 
@@ -180,7 +189,7 @@ def test_what_no_index_knows_is_recorded_with_the_kernels_masks(values: dict[str
 def test_a_sections_default_has_no_rule_id_but_a_place() -> None:
     default = Resolution("p", "audit", None, "p.yaml", 3, None, ())
     members = orjson.loads(renderer.line(record_of()._replace(resolution=default)))
-    assert members["rule"] == {"id": None, "file": "p.yaml", "line": 3, "why": None}
+    assert members["rule"] == {"id": None, "file": "p.yaml", "line": 3, "why": None, "tags": []}
 
 
 def test_policies_may_be_named_with_anything() -> None:

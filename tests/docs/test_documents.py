@@ -11,7 +11,8 @@ import pytest
 
 from guard.analysis.passes import analyse
 from guard.audit.decode import Decoder
-from guard.audit.lifecycle import LossCause
+from guard.audit.describe import Words
+from guard.audit.loss import LossCause
 from guard.audit.record import EXE_FOREIGN, Recorder
 from guard.audit.render_json import JsonRenderer
 from guard.cli.exits import Exit
@@ -82,8 +83,8 @@ def test_every_key_and_verb_is_in_the_manual() -> None:
 
 def test_every_word_of_a_record_is_in_the_manual() -> None:
     text = (MANUAL / "records.md").read_text()
-    members = [member.name for enum in (Reason, EventFlag) for member in enum]
-    words = [name.lower().replace("_", "-") for name in members]
+    reasons = [reason.name.lower().replace("_", "-") for reason in Reason]
+    words = [*reasons, *Words().flags[sum(EventFlag)]]
     causes = [cause.value for cause in LossCause]
     assert [word for word in [*words, *causes, EXE_FOREIGN] if f"`{word}`" not in text] == []
 
