@@ -47,4 +47,6 @@ def _resolution(causes: list[Cause], section: int) -> Resolution:
     if rule is None:
         line = policy.lines[section]
         return Resolution(policy.name, policy.mode, None, policy.file, line, None, others)
-    return Resolution(policy.name, policy.mode, rule.id, rule.file, rule.line, rule.why, others)
+    return Resolution(
+        policy.name, policy.mode, rule.id, rule.file, rule.line, rule.why, others, rule.tags
+    )
