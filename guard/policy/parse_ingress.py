@@ -25,6 +25,7 @@ from guard.policy.ingress import (
     Unreadable,
 )
 from guard.policy.nodes import Broken, Mapping, Node, Scalar, Sequence
+from guard.policy.parse_ingress_possible import require_possible
 from guard.policy.parse_ingress_values import Readings
 from guard.policy.source import Span
 from guard.policy.values import Field, Values, described, is_null
@@ -34,8 +35,6 @@ from guard.policy.vocabulary_ingress import (
     ESTABLISHED,
     FAMILIES,
     FRAGMENTS,
-    ICMP,
-    ICMP6,
     ICMP6_TYPES,
     ICMP_TYPES,
     INGRESS,
@@ -44,10 +43,8 @@ from guard.policy.vocabulary_ingress import (
     INGRESS_SET,
     MODES,
     PERS,
-    TCP,
     TUNNELS,
     UNREADABLE,
-    WITH_PORTS,
 )
 
 NoteId = Callable[[Scalar], None]
@@ -230,7 +227,7 @@ class _Section:
         target = self._target(fields, word)
         if word is None or values.findings.errors > errors:
             return None
-        self._require_possible(match, fields)
+        require_possible(match, fields, values.findings)
         action = Action.LIMIT if limit is not None else ACTIONS[word]
         return IngressRule(rule_id, action, match, item.span, limit, target, sample, why)
 
@@ -361,43 +358,3 @@ class _Section:
             return Target(cpu=cpu) if cpu is not None else None
         names = self._readings.interface(node, "to-interface")
         return Target(interface=names) if names is not None else None
-
-    def _require_possible(self, match: FlowMatch, fields: _Fields) -> None:
-        """Refuse fields that no packet has together."""
-        protocols = set(match.protocols)
-        for name, wanted, what in (
-            ("port", WITH_PORTS, "these protocols have no ports"),
-            ("from-port", WITH_PORTS, "these protocols have no ports"),
-            ("flags", {TCP}, "only TCP has these flags"),
-            ("icmp", {ICMP}, "only icmp has these types"),
-            ("icmp6", {ICMP6}, "only icmp6 has these types"),
-        ):
-            if name in fields and protocols and not protocols & wanted:
-                if name.startswith("icmp") and "icmp" in fields and "icmp6" in fields:
-                    continue  # either will do
-                self._impossible(fields[name], what)
-                return
-        typed = [name for name in ("icmp", "icmp6") if name in fields]
-        for name in ("port", "from-port", "flags"):
-            if name in fields and typed:
-                self._impossible(fields[name], f"{typed[0]} packets have none")
-                return
-        ends = [
-            ({prefix.family for prefix in prefixes}, name)
-            for prefixes, sets, name in (
-                (match.sources, match.source_sets, "from"),
-                (match.destinations, match.destination_sets, "to"),
-            )
-            if prefixes and not sets
-        ]
-        families = {match.family} if match.family else {4, 6}
-        for have, name in ends:
-            families &= have
-            if not families:
-                self._impossible(fields[name], "the rule is about the other family of addresses")
-                return
-
-    def _impossible(self, field: Field, because: str) -> None:
-        self._values.findings.add(
-            Code.NO_PACKET, f"no packet matches this rule: {because}", field.key.span
-        )

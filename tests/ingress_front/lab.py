@@ -159,9 +159,9 @@ class Lab:
     def wire(self, mine: str, theirs: str, *addresses: str) -> None:
         """A veth pair between the two, with addresses, up."""
         ends = ["mtu", str(self.mtu), "netns"]
+        peer = ["peer", "name", theirs, *ends, str(self.peer.pid)]
         subprocess.run(
-            ["ip", "link", "add", mine, *ends, str(self.host.pid), "type", "veth"]
-            + ["peer", "name", theirs, *ends, str(self.peer.pid)],
+            ["ip", "link", "add", mine, *ends, str(self.host.pid), "type", "veth", *peer],
             check=True,
         )
         for space, name, wanted in (
