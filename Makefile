@@ -35,13 +35,14 @@ venv: packages
 demo: setup ## watch a policy deny on a real kernel; touches only its own files
 	@packaging/demo/run
 
-.PHONY: test lint types test-unit test-kernels test-refusal
+.PHONY: test lint types test-unit test-ingress test-kernels test-refusal
 # Cheapest first: a later stage is not worth its time when an earlier one fails.
 # The guests run two at a time: each is emulated by one thread.
 test: setup ## lint, types, unit tests, and the kernel suite on 6.1 and 6.12
 	@$(MAKE) --no-print-directory lint
 	@$(MAKE) --no-print-directory types
 	@$(MAKE) --no-print-directory test-unit
+	@$(MAKE) --no-print-directory test-ingress
 	@$(PYTHON) -m tests.vm fetch $(TEST_KERNELS)
 	@$(MAKE) --no-print-directory -j2 --output-sync=target \
 		$(TEST_KERNELS:%=test-kernel-%) test-refusal
@@ -54,7 +55,10 @@ types: venv ## mypy, strict
 	$(PYTHON) -m mypy
 
 test-unit: setup ## all tests that need no root and no kernel
-	$(PYTHON) -m pytest -q -m "not kernel"
+	$(PYTHON) -m pytest -q -m "not kernel and not netns"
+
+test-ingress: setup ## the ingress filter between network namespaces, natively; needs root
+	$(PYTHON) -m pytest -q -p no:cacheprovider -m netns tests
 
 test-kernels: setup ## the kernel suite on 6.1, 6.12 and the archive's newest kernel
 	@$(MAKE) --no-print-directory $(TEST_KERNELS:%=test-kernel-%) test-kernel-newest
