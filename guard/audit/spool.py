@@ -113,7 +113,7 @@ class Spool:
         self._sync = BackgroundSync(self._disk.sync)
         self._names = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         self._synced = self._aged = self._started
-        self._because = ""
+        self.because = ""
 
     def append(self, series: str, lines: Sequence[bytes]) -> int:
         """Stores the lines in order; returns how many of them are lost for want of room.
@@ -131,7 +131,7 @@ class Spool:
             else:
                 lost += len(batch)
         if lost:
-            self.losses.add(SpoolCause.FULL, series, lost, detail=self._because)
+            self.losses.add(SpoolCause.FULL, series, lost, detail=self.because)
         return lost
 
     def tick(self, report: Callable[[SpoolLoss], bytes]) -> None:
@@ -217,14 +217,14 @@ class Spool:
         again = True  # one more try after an error that no eviction mends
         while True:
             if self.size() + len(data) > self._limits.bytes:
-                self._because = f"{self._limits.bytes} bytes are the spool's limit"
+                self.because = f"{self._limits.bytes} bytes are the spool's limit"
                 if self._make_room(series):
                     continue
                 return False
             try:
                 self._write(series, live, data)
             except OSError as error:
-                self._because = error.strerror or str(error)
+                self.because = error.strerror or str(error)
                 if error.errno in _NO_ROOM:
                     if self._make_room(series):
                         continue
@@ -315,7 +315,7 @@ class Spool:
         except FileNotFoundError:
             pass  # somebody else removed it: gone is gone, and counted below
         except OSError as error:
-            self._because = f"{path.name} cannot be removed: {error.strerror}"
+            self.because = f"{path.name} cannot be removed: {error.strerror}"
             return False
         if live.held is one:
             self._disk.close(live.file)
