@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* From classes to rules: rows of bits, one bit a rule, and what all rows have in common. */
+#ifndef GUARD_INGRESS_ROWS_H
+#define GUARD_INGRESS_ROWS_H
+
+#include "intervals.h"
+#include "parse.h"
+
+/* Offsets of the rows that a packet's classes have. */
+struct rows {
+	__u32 source;
+	__u32 destination;
+	__u32 service;
+	__u32 shape[INGRESS_LIMIT_SHAPES];
+	__u32 timed;	/* added to the source's */
+	__u32 wide;	/* the shapes and timed are there */
+	__u32 tunnel;	/* the protocol carries packets unseen */
+};
+
+#define NO_RULE 0xffffffff
+
+/* One word of what the three rows that all packets have in common; `at` is its offset. */
+static __always_inline __u64 common(const __u8 *tables, const struct rows *rows, __u32 at)
+{
+	return *AT(__u64, tables, rows->source + at) & *AT(__u64, tables, rows->destination + at) &
+	       *AT(__u64, tables, rows->service + at);
+}
+
+/* The same with the rows that few policies have. No branch: the verifier would take both. */
+static __always_inline __u64 common_wide(const __u8 *tables, const struct rows *rows, __u32 at)
+{
+	return (*AT(__u64, tables, rows->source + at) | *AT(__u64, tables, rows->timed + at)) &
+	       *AT(__u64, tables, rows->destination + at) &
+	       *AT(__u64, tables, rows->service + at) & *AT(__u64, tables, rows->shape[0] + at) &
+	       *AT(__u64, tables, rows->shape[1] + at) & *AT(__u64, tables, rows->shape[2] + at);
+}
+
+/* The body of the two functions below: the first bit that `word_at` finds in all rows. */
+#define FIRST_RULE(word_at)                                                                    \
+	do {                                                                                   \
+		__u32 words = root->summaries * 8 + 16;                                        \
+		for (__u32 s = 0; s < INGRESS_LIMIT_SUMMARIES; s++) {                          \
+			__u64 summary;                                                         \
+			if (s >= root->summaries)                                              \
+				break;                                                         \
+			summary = word_at(tables, rows, s * 8);                                \
+			for (int i = 0; i < 64; i++) {                                         \
+				__u32 number;                                                  \
+				__u64 word;                                                    \
+				if (!summary)                                                  \
+					break;                                                 \
+				number = s * 64 + lowest_bit(summary);                         \
+				/* The verifier is to forget what it knows: one state a round. */ \
+				summary = (summary & (summary - 1)) ^ root->zero;              \
+				word = word_at(tables, rows, words + number * 8);              \
+				if (word)                                                      \
+					return number * 64 + lowest_bit(word);                 \
+			}                                                                      \
+		}                                                                              \
+		return NO_RULE;                                                                \
+	} while (0)
+
+/* The first deciding rule that matches: its bit, or NO_RULE. */
+static __noinline __u32 first_rule(const __u8 *tables, const struct ingress_root *root,
+				   const struct rows *rows)
+{
+	FIRST_RULE(common);
+}
+
+static __noinline __u32 first_rule_wide(const __u8 *tables, const struct ingress_root *root,
+					const struct rows *rows)
+{
+	FIRST_RULE(common_wide);
+}
+
+/* The position of one field of a shape. */
+static __always_inline __u32 position(const struct ingress_root *root, const struct packet *p,
+				      int field, __u32 ifindex)
+{
+	__u32 unread = p->tracked ? INGRESS_UNREAD_TRACKED : INGRESS_UNREAD_UNREADABLE;
+	__u32 slot;
+
+	switch (field) {
+	case INGRESS_COLUMN_SOURCE_PORT:
+		if ((p->readable & READABLE_PROTOCOL) && !has_ports(p->protocol))
+			return 65536 + INGRESS_UNREAD_ABSENT;
+		return p->readable & READABLE_PORTS ? p->source_port : 65536 + unread;
+	case INGRESS_COLUMN_TCP_FLAGS:
+		if ((p->readable & READABLE_PROTOCOL) && p->protocol != PROTOCOL_TCP)
+			return 256 + INGRESS_UNREAD_ABSENT;
+		return p->readable & READABLE_PORTS ? p->tcp_flags : 256 + unread;
+	case INGRESS_COLUMN_FRAGMENT:
+		return p->fragment;
+	case INGRESS_COLUMN_VLAN:
+		return p->vlan;
+	case INGRESS_COLUMN_LENGTH:
+		return p->length < 65535 ? p->length : 65535;
+	default:
+		slot = ifindex * root->interface_multiplier >> 24;
+		return root->interfaces[slot & 255].index == ifindex ?
+			       root->interfaces[slot & 255].number : 0;
+	}
+}
+
+static __noinline __u32 shape_row(const __u8 *tables, const struct packet *p, __u32 number,
+				  __u32 ifindex)
+{
+	const struct ingress_root *root = (const void *)tables;
+	__u32 cell = 0;
+
+	number &= 3;
+#pragma unroll
+	for (int i = 0; i < INGRESS_COLUMN_COUNT; i++) {
+		/* The array ends within the root whatever number is. */
+		const struct ingress_field_table *table =
+			&root->field[(number > 2 ? 2 : number) * INGRESS_COLUMN_COUNT + i];
+
+		if (table->stride)
+			cell += table->stride *
+				*AT(__u16, tables, table->table + position(root, p, i, ifindex) * 2);
+	}
+	return root->shape[number].rows +
+	       *AT(__u16, tables, root->shape[number].table + cell * 2) * root->stride;
+}
+
+static __always_inline __u32 service_row(const __u8 *tables, const struct ingress_root *root,
+					 const struct packet *p, struct rows *rows)
+{
+	const struct ingress_service *service = &root->services[p->protocol];
+	__u32 at = service->base;
+
+	if (!(p->readable & READABLE_PROTOCOL)) {
+		at = root->service_unknown;
+		if (p->tracked)
+			at += INGRESS_UNREAD_TRACKED;
+	} else {
+		rows->tunnel = service->tunnel;
+		if (service->kind == INGRESS_SERVICE_PLAIN)
+			;
+		else if (p->readable & READABLE_PORTS)
+			at += p->destination_port;
+		else
+			at += (service->kind == INGRESS_SERVICE_PORT ? 65536 : 256) +
+			      (p->tracked ? INGRESS_UNREAD_TRACKED : INGRESS_UNREAD_UNREADABLE);
+	}
+	if (!(root->flags & INGRESS_FLAG_SERVICE))
+		return root->service_rows;
+	return root->service_rows + *AT(__u16, tables, root->service + at * 2) * root->stride;
+}
+
+/* The subset of the sets that have a TTL entry for the source, now. */
+GLOBAL int timed_sets(const struct packet *p)
+{
+	__u64 now = bpf_jiffies64();
+	struct ingress_probes *probes;
+	__u32 zero = 0, subset = 0;
+
+	probes = bpf_map_lookup_elem(&ingress_probes, &zero);
+	if (!p || !probes)
+		return 0;
+	for (int i = 0; i < INGRESS_LIMIT_PROBES; i++) {
+		const struct ingress_probe *probe = &probes->probe[i];
+		struct ingress_timed_bucket *bucket;
+		__u64 tag;
+		__u32 key;
+
+		if (!probe->family)
+			break;
+		if (probe->family != p->family)
+			continue;
+		tag = mix(seed[0], p->source_high & probe->mask_high);
+		tag = mix(tag, p->source_low & probe->mask_low);
+		tag = mix(tag, probe->salt);
+		key = (tag >> 40) % INGRESS_LIMIT_TIMED_BUCKETS;
+		bucket = bpf_map_lookup_elem(&ingress_timed, &key);
+		if (!bucket)
+			continue;
+#pragma unroll
+		for (int way = 0; way < 4; way++)
+			if (bucket->way[way].tag == tag && bucket->way[way].expiry > now)
+				subset |= probe->set;
+	}
+	return subset & ((1 << INGRESS_LIMIT_TIMED_SETS) - 1);
+}
+
+/* Classifies a packet: fills the rows. */
+static __always_inline void classify(const __u8 *tables, const struct ingress_root *root,
+				     const struct packet *p, __u32 ifindex, struct rows *rows)
+{
+	__u32 class = 0;
+
+	if (p->family == 4) {
+		if (root->flags & INGRESS_FLAG_SOURCE4)
+			class = class4(tables, &root->source4, p->source_low);
+		rows->source = root->source4.rows + class * root->stride;
+		class = 0;
+		if (root->flags & INGRESS_FLAG_DESTINATION4)
+			class = class4(tables, &root->destination4, p->destination_low);
+		rows->destination = root->destination4.rows + class * root->stride;
+	} else {
+		if (root->flags & INGRESS_FLAG_SOURCE6)
+			class = class6(tables, &root->source6, p->source_high, p->source_low);
+		rows->source = root->source6.rows + class * root->stride;
+		class = 0;
+		if (root->flags & INGRESS_FLAG_DESTINATION6)
+			class = class6(tables, &root->destination6, p->destination_high,
+				       p->destination_low);
+		rows->destination = root->destination6.rows + class * root->stride;
+	}
+	rows->service = service_row(tables, root, p, rows);
+	rows->wide = root->flags & INGRESS_FLAG_WIDE;
+	if (!rows->wide)
+		return;
+	/* Subset 0's row adds nothing, and the row of ones takes nothing. */
+	rows->timed = root->timed_rows;
+	if (root->flags & INGRESS_FLAG_TIMED)
+		rows->timed += timed_sets(p) * root->stride;
+	for (int i = 0; i < INGRESS_LIMIT_SHAPES; i++)
+		rows->shape[i] = i < root->shapes ? shape_row(tables, p, i, ifindex) : root->ones;
+}
+
+#endif
