@@ -88,6 +88,11 @@ def test_cef_of_a_denied_read() -> None:
     assert {key: extension[key] for key in wanted} == wanted
 
 
+def test_cefs_header_is_escaped_too() -> None:
+    header, _ = strict_cef.parse(render_cef({**EVERYTHING["open"], "event": "a|b\\c=d"}))
+    assert header[4:6] == ["a|b\\c=d", "a|b\\c=d denied"]
+
+
 def test_cef_of_a_packet_and_of_a_loss() -> None:
     _, packet = strict_cef.parse(render_cef(EVERYTHING["packet"]))
     assert (packet["src"], packet["spt"], packet["dst"], packet["dpt"]) == (
