@@ -10,6 +10,7 @@ frozen dataclass of this many fields costs about ten times as much to build.
 from __future__ import annotations
 
 import struct
+from operator import itemgetter
 from typing import NamedTuple
 
 from guard.wire.layout import COUNTERS, EVENT, EventFlag
@@ -92,21 +93,9 @@ class DecodeError(Exception):
         self.sequence = sequence
 
 
-# The members in the middle of the struct, which Decoder treats one by one.
-_MIDDLE = (
-    "class_id",
-    "path_size",
-    "second_size",
-    "exe_size",
-    "family",
-    "type",
-    "protocol",
-    "port",
-    "address_size",
-    "reserved",
-    "address",
-)
-_FLAGS = Event._fields.index("flags")
+# Members of the struct that Event has in another form.
+_CHANGED = ("class_id", "path", "second", "exe", "address", "comm")
+_SIZES = ("path_size", "second_size", "exe_size", "address_size", "flags", "address", "comm")
 _SLASH = ord("/")
 _SIZE = EVENT.size
 # Plain integers: looking up an enum's member costs as much as the rest of a check.
@@ -120,14 +109,22 @@ class Decoder:
     """Decodes records of the layout that this build was generated from."""
 
     def __init__(self) -> None:
-        members = tuple(EVENT.fields)
-        head = Event._fields.index("class_id")
-        tail = Event._fields[Event._fields.index("address") + 1 :]
-        if members != (*Event._fields[:head], *_MIDDLE, *tail):
+        # One name a value, as unpacking gives them; the order is the wire's business.
+        names: list[str] = []
+        for name, field in EVENT.fields.items():
+            names += [name] * (1 if field.code == "c" else field.count)
+        unread = set(names) ^ set(Event._fields)
+        if unread != {"path", "second", "exe", *_SIZES[:4], "reserved"}:
             raise AssertionError("struct guard_event has changed: Event must follow it")
         self._unpack = struct.Struct(EVENT.format()).unpack_from
-        self._head = head
-        self._sizes = head + EVENT.fields["class_id"].count
+        self._sizes = itemgetter(*map(names.index, _SIZES))
+        group = names.index("class_id")
+        self._groups = slice(group, group + EVENT.fields["class_id"].count)
+        changed = {name: len(names) + at for at, name in enumerate(_CHANGED)}
+        self._values = itemgetter(
+            *(changed[name] if name in changed else names.index(name) for name in Event._fields)
+        )
+        self._place = itemgetter(names.index("cpu"), names.index("sequence"))
 
     def event(self, record: bytes) -> Event:
         """The event in one ring record, which may be longer than the event.
@@ -140,18 +137,13 @@ class Decoder:
         if size < _SIZE:
             raise DecodeError(f"{size} bytes; an event has at least {EVENT.size}")
         values = self._unpack(record)
-        head = values[: self._head]
-        at = self._sizes
-        path_size, second_size, exe_size = values[at : at + 3]
-        family, kind, protocol, port, address_size, _, _, _, address = values[at + 3 : at + 12]
+        path_size, second_size, exe_size, address_size, flags, address, comm = self._sizes(values)
         second_at = _SIZE + path_size
         exe_at = second_at + second_size
         end = exe_at + exe_size
         if end > size or address_size > len(address):
-            raise _broken(
-                f"names of {path_size}, {second_size} and {exe_size} bytes in {size}", head
-            )
-        flags = head[_FLAGS]
+            because = f"names of {path_size}, {second_size} and {exe_size} bytes in {size}"
+            raise DecodeError(because, *self._place(values))
         try:
             path = record[_SIZE:second_at]
             if not flags & _ABSTRACT:
@@ -161,11 +153,12 @@ class Decoder:
                 second = _rooted(record[second_at:exe_at], flags & _SECOND_CUT)
             exe = _rooted(record[exe_at:end], flags & _EXE_CUT)
         except ValueError as error:
-            raise _broken(str(error), head) from None
-        *process, comm = values[at + 12 :]
-        objects = (path, second, exe, family, kind, protocol, port, address[:address_size])
+            raise DecodeError(str(error), *self._place(values)) from None
+        groups = values[self._groups]
         name = comm.partition(b"\0")[0]
-        return Event._make((*head, values[self._head : at], *objects, *process, name))
+        return Event._make(
+            self._values((*values, groups, path, second, exe, address[:address_size], name))
+        )
 
 
 def counters(value: bytes) -> Counters:
@@ -190,8 +183,3 @@ def _rooted(names: bytes, cut: int) -> bytes:
         return b"/".join(names.split(b"/")[::-1]) or b"/"
     # The name nearest the root may itself be cut short; a part of a name would mislead.
     return b"/".join(names.split(b"/")[-2::-1])
-
-
-def _broken(because: str, head: tuple[int, ...]) -> DecodeError:
-    event = dict(zip(Event._fields, head, strict=False))
-    return DecodeError(because, event["cpu"], event["sequence"])
