@@ -12,9 +12,9 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from ctypes import POINTER, byref, c_char_p, c_int, c_size_t, c_uint32, c_uint64, c_void_p
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from guard.errors import HostError
 
@@ -26,7 +26,7 @@ MAP_TYPE_ARRAY = 2
 MAP_TYPE_RINGBUF = 27
 
 # enum bpf_attach_type, include/uapi/linux/bpf.h
-BPF_XDP = 37
+BPF_XDP, BPF_TCX_INGRESS, BPF_TCX_EGRESS = 37, 46, 47
 
 # include/uapi/linux/if_link.h: how an XDP program is to be attached.
 XDP_GENERIC = 1 << 1
@@ -47,6 +47,12 @@ _PRINT = ctypes.CFUNCTYPE(c_int, c_int, c_char_p, c_void_p)
 
 # What a program may add before or after a packet (bpf_xdp_adjust_head, _tail).
 _TEST_RUN_ROOM = 512
+
+
+class _BtfType(ctypes.Structure):
+    """struct btf_type, include/uapi/linux/btf.h; ``info``'s low half counts members."""
+
+    _fields_ = (("name_off", c_uint32), ("info", c_uint32), ("type", c_uint32))
 
 
 class _LinkCreate(ctypes.Structure):
@@ -184,6 +190,11 @@ class Libbpf:
         function = self._function("bpf_map__set_inner_map_fd", c_int, c_void_p, c_int)
         self._check("inner map", function(map_, fd))
 
+    def map_reuse(self, map_: int, fd: int) -> None:
+        """Say before load that the map is to be one that there is already."""
+        function = self._function("bpf_map__reuse_fd", c_int, c_void_p, c_int)
+        self._check("reuse map", function(map_, fd))
+
     def map_initial_value(self, map_: int) -> ctypes.Array[ctypes.c_char]:
         """The bytes that a data section will start with; writable until load."""
         size = c_size_t()
@@ -305,6 +316,16 @@ class Libbpf:
         )
         return self._check(what, function(program_fd, interface, BPF_XDP, byref(options)))
 
+    def tcx_attach(self, program_fd: int, interface: int, kind: int, what: str) -> int:
+        """A link that adds a program to what an interface's packets pass. Raises LibbpfError.
+
+        ``kind``: BPF_TCX_INGRESS or BPF_TCX_EGRESS; kernels before 6.6 have neither (EINVAL).
+        """
+        function = self._function(
+            "bpf_link_create", c_int, c_int, c_int, c_int, POINTER(_LinkCreate)
+        )
+        return self._check(what, function(program_fd, interface, kind, None))
+
     def link_update(self, link_fd: int, program_fd: int, what: str) -> None:
         """Put another program in a link's place atomically. Raises LibbpfError."""
         function = self._function("bpf_link_update", c_int, c_int, c_int, c_void_p)
@@ -340,13 +361,22 @@ class Libbpf:
         """How many CPUs a per-CPU map has values for."""
         return self._check("CPUs", self._function("libbpf_num_possible_cpus", c_int)())
 
-    def kernel_functions(self, names: tuple[str, ...]) -> frozenset[str]:
-        """Which of the named functions this kernel's BTF has. Raises LibbpfError without BTF."""
+    def kernel_functions(self, names: Iterable[str]) -> dict[str, int]:
+        """Those of the named functions that this kernel's BTF has, and how many parameters
+        each takes. Raises LibbpfError without BTF.
+        """
         load = self._function("btf__load_vmlinux_btf", c_void_p)
         btf = self._pointer("kernel BTF", load())
         find = self._function(
             "btf__find_by_name_kind", ctypes.c_int32, c_void_p, c_char_p, c_uint32
         )
-        found = frozenset(n for n in names if find(btf, n.encode(), BTF_KIND_FUNC) > 0)
+        type_by_id = self._function("btf__type_by_id", POINTER(_BtfType), c_void_p, c_uint32)
+        found = {}
+        for name in names:
+            number = find(btf, name.encode(), BTF_KIND_FUNC)
+            if number > 0:
+                function: Any = type_by_id(btf, number)
+                prototype: Any = type_by_id(btf, function.contents.type)
+                found[name] = prototype.contents.info & 0xFFFF
         self._function("btf__free", None, c_void_p)(btf)
         return found
