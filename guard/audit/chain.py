@@ -11,8 +11,8 @@ seal of the whole batch::
      "crc":"1c2d3e4f5a6b7c8d","prev":"<64 hex>","hash":"<64 hex>"}}
 
 (on one line). ``series`` names the chain, ``n`` counts its batches and
-``first`` its records from 0; ``crc`` is the CRC-32 of each record, eight hex
-digits each; ``prev`` is the hash of batch ``n - 1``, 64 zeros for the first.
+``first`` its records from 0; ``crc`` is a CRC-32 of each record, eight hex
+digits each (``crc_of``); ``prev`` is the hash of batch ``n - 1``, 64 zeros for the first.
 ``hash`` is the SHA-256 of the member's own text from ``"series"`` up to and
 with ``prev``, a newline, and all lines as they were without the seal, joined by newlines.
 
@@ -38,6 +38,9 @@ BATCH_LIMIT = 4096
 # Before a seal. In a JSON string the quotes would be escaped, so the text can
 # stand nowhere else than where a member begins.
 MARK = b',"chain":{"series":"'
+
+# What comes before differs from record to record: time and number.
+SPLIT = b',"verdict":'
 
 _SEAL = re.compile(
     rb',"chain":\{("series":"([a-z-]{1,32})","n":(\d{1,18}),"first":(\d{1,18}),"records":(\d{1,9}),'
@@ -70,31 +73,55 @@ class Seal(NamedTuple):
     text: bytes
     at: int
 
+    def sums(self) -> list[int]:
+        """The CRC of each record."""
+        return [int(self.crc[at : at + 8], 16) for at in range(0, len(self.crc), 8)]
+
     def head(self) -> Head:
         """Where the chain stands after this batch."""
         return Head(self.n + 1, self.first + self.records, self.hash)
 
 
-def seal(series: str, lines: Sequence[bytes], head: Head) -> tuple[bytes, Head]:
-    """The batch as it is stored, with a newline behind every line, and the chain's new head.
+class Block(NamedTuple):
+    """Lines on their way into a batch: each with a newline behind it, and their CRCs.
 
-    ``lines`` are one or more JSON objects with at least one member, without newlines.
+    ``sums`` are the values of ``crc_of``, one for each of the lines in ``body``.
+    """
+
+    body: bytes
+    sums: Sequence[int]
+
+    def lines(self) -> list[bytes]:
+        """The lines without newlines."""
+        return self.body[:-1].split(b"\n") if self.body else []
+
+
+def block(lines: Sequence[bytes]) -> Block:
+    """A block of lines, which come without newlines and hold none."""
+    return Block(b"".join(line + b"\n" for line in lines), [crc_of(line) for line in lines])
+
+
+def seal(series: str, records: Block, head: Head) -> tuple[memoryview, bytes, Head]:
+    """The batch as it is to be stored, in two parts, and the chain's new head.
+
+    The block holds one or more JSON objects with at least one member each. In
+    two parts, because joining them would cost as much as writing them.
     """
     # Byte order: big-endian, so that the hex digits of one record are its CRC as printed.
-    sums = array("I", map(crc32, lines))
+    sums = array("I", records.sums)
     sums.byteswap()
-    body = b"\n".join(lines)
     text = b'"series":"%b","n":%d,"first":%d,"records":%d,"crc":"%b","prev":"%b"' % (
         series.encode(),
         head.n,
         head.first,
-        len(lines),
+        len(sums),
         sums.tobytes().hex().encode(),
         head.hash.encode(),
     )
-    digest = _digest(text, body)
-    sealed = b'%b,"chain":{%b,"hash":"%b"}}\n' % (body[:-1], text, digest.encode())
-    return sealed, Head(head.n + 1, head.first + len(lines), digest)
+    body = memoryview(records.body)
+    digest = _digest(text, body[:-1])
+    tail = b',"chain":{%b,"hash":"%b"}}\n' % (text, digest.encode())
+    return body[:-2], tail, Head(head.n + 1, head.first + len(sums), digest)
 
 
 def read_seal(line: bytes) -> Seal | None:
@@ -124,9 +151,14 @@ def without_seal(line: bytes, found: Seal) -> bytes:
     return line[: found.at] + b"}"
 
 
-def crc_of(line: bytes) -> bytes:
-    """A record's CRC-32 as seals spell it."""
-    return b"%08x" % crc32(line)
+def crc_of(line: bytes) -> int:
+    """A record's CRC-32, of its bytes from ``SPLIT`` on and then those before.
+
+    In that order because what follows is the same in many records, so that
+    whoever makes them can remember its CRC and go on from there.
+    """
+    at = line.find(SPLIT)
+    return crc32(line[:at], crc32(line[at:])) if at > 0 else crc32(line)
 
 
 def holds(found: Seal, lines: Sequence[bytes]) -> bool:
@@ -134,7 +166,7 @@ def holds(found: Seal, lines: Sequence[bytes]) -> bool:
     return _digest(found.text, b"\n".join(lines)) == found.hash
 
 
-def _digest(text: bytes, body: bytes) -> str:
+def _digest(text: bytes, body: bytes | memoryview) -> str:
     hashed = sha256(text)
     hashed.update(b"\n")
     hashed.update(body)

@@ -23,7 +23,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from guard.audit.chain import BATCH_LIMIT, Head, seal
+from guard.audit.chain import BATCH_LIMIT, Block, Head, block, seal
 from guard.audit.spool_cursor import Position, load_all
 from guard.audit.spool_disk import Disk
 from guard.audit.spool_evict import Held, choose, costs, too_old
@@ -103,6 +103,7 @@ class Spool:
         self.put_aside = opened.put_aside
         self._lock = opened.lock
         self._held = opened.held
+        self._bytes = sum(one.size for one in self._held)
         self._ran_before = opened.ran
         self._started = clock()
         self._live = {name: _Live(opened.heads[name]) for name in SERIES}
@@ -121,17 +122,17 @@ class Spool:
         ``because`` says why. Never raises OSError: enforcement goes on with a
         broken disk, and what is lost is counted.
         """
-        live = self._live[series]
         lost = 0
         for at in range(0, len(lines), BATCH_LIMIT):
-            batch = lines[at : at + BATCH_LIMIT] if len(lines) > BATCH_LIMIT else lines
-            sealed, head = seal(series, batch, live.head)
-            if self._store(series, live, sealed, head):
-                live.head = head
-            else:
-                lost += len(batch)
-        if lost:
-            self.losses.add(SpoolCause.FULL, series, lost, detail=self.because)
+            lost += self.append_block(series, block(lines[at : at + BATCH_LIMIT]))
+        return lost
+
+    def append_block(self, series: str, records: Block) -> int:
+        """As ``append``, for one batch of at most BATCH_LIMIT records with their CRCs."""
+        if self._put(series, records):
+            return 0
+        lost = len(records.sums)
+        self.losses.add(SpoolCause.FULL, series, lost, detail=self.because)
         return lost
 
     def tick(self, report: Callable[[SpoolLoss], bytes]) -> None:
@@ -163,7 +164,7 @@ class Spool:
     def tell(self, report: Callable[[SpoolLoss], bytes]) -> None:
         """Puts a record for each loss not told yet into the denials, if they fit."""
         pending = self.losses.pending()
-        if pending and self._put_own([report(loss) for loss in pending]):
+        if pending and self._put(DENIALS, block([report(loss) for loss in pending])):
             self.losses.told(pending)
 
     def written(self, series: str) -> int:
@@ -176,7 +177,7 @@ class Spool:
 
     def size(self) -> int:
         """Bytes of all segments."""
-        return sum(one.size for one in self._held)
+        return self._bytes
 
     def unsafe(self) -> int:
         """How often the disk failed to confirm what was written."""
@@ -200,29 +201,31 @@ class Spool:
         os.close(self._names)
         self._disk.close(self._lock)
 
-    def _put_own(self, lines: Sequence[bytes]) -> bool:
-        """As ``append`` to the denials, but what does not fit stays the caller's."""
-        live = self._live[DENIALS]
-        sealed, head = seal(DENIALS, lines, live.head)
-        if not self._store(DENIALS, live, sealed, head):
+    def _put(self, series: str, records: Block) -> bool:
+        """Stores one batch; False: it is not there, and no part of it."""
+        live = self._live[series]
+        body, tail, head = seal(series, records, live.head)
+        if not self._store(series, live, (body, tail), head):
             return False
         live.head = head
         return True
 
-    def _store(self, series: str, live: _Live, data: bytes, head: Head) -> bool:
-        """Writes a sealed batch; False: it is not there, and no part of it."""
+    def _store(
+        self, series: str, live: _Live, parts: Sequence[memoryview | bytes], head: Head
+    ) -> bool:
+        size = sum(map(len, parts))
         held = live.held
-        if held and held.end > held.first and held.size + len(data) > self._limits.segment_bytes:
+        if held and held.end > held.first and held.size + size > self._limits.segment_bytes:
             self._close_segment(live)
         again = True  # one more try after an error that no eviction mends
         while True:
-            if self.size() + len(data) > self._limits.bytes:
+            if self._bytes + size > self._limits.bytes:
                 self.because = f"{self._limits.bytes} bytes are the spool's limit"
                 if self._make_room(series):
                     continue
                 return False
             try:
-                self._write(series, live, data)
+                self._write(series, live, parts)
             except OSError as error:
                 self.because = error.strerror or str(error)
                 if error.errno in _NO_ROOM:
@@ -234,12 +237,13 @@ class Spool:
                     continue
                 return False
             assert live.held is not None
-            live.held.size += len(data)
+            live.held.size += size
+            self._bytes += size
             live.held.end = head.first
             live.dirty = True
             return True
 
-    def _write(self, series: str, live: _Live, data: bytes) -> None:
+    def _write(self, series: str, live: _Live, parts: Sequence[memoryview | bytes]) -> None:
         if live.file < 0:
             path = segment_path(self._directory, series, live.head.first)
             live.file = self._disk.open_to_append(path)
@@ -248,10 +252,11 @@ class Spool:
             self._held.append(live.held)
             self._sync_name()
         assert live.held is not None
-        rest = memoryview(data)
         try:
-            while rest:
-                rest = rest[self._disk.write(live.file, rest) :]
+            for part in parts:
+                rest = memoryview(part)
+                while rest:
+                    rest = rest[self._disk.write(live.file, rest) :]
             if self._limits.sync_each:
                 self._disk.sync(live.file)
         except OSError:
@@ -321,6 +326,7 @@ class Spool:
             self._disk.close(live.file)
             live.file, live.held, live.dirty = -1, None, False
         self._held.remove(one)
+        self._bytes -= one.size
         for cost in costs(one, cursors):
             self.losses.add(cause, one.series, cost.records, cost.cursor)
         return True

@@ -25,7 +25,7 @@ NEVER_WRITTEN = (SpoolCause.FULL, SpoolCause.TORN)
 
 
 class SpoolLoss(NamedTuple):
-    """``count`` records lost since the last report of this cause, series and cursor.
+    """``records`` lost since the last report of this cause, series and cursor.
 
     ``cursor``: the reader that does not get them; None: no reader does.
     """
@@ -33,7 +33,7 @@ class SpoolLoss(NamedTuple):
     cause: SpoolCause
     series: str
     cursor: str | None
-    count: int
+    records: int
     detail: str | None
 
 
@@ -70,7 +70,7 @@ class Losses:
         """These are in the stream now, with these counts."""
         for loss in losses:
             key = (loss.cause, loss.series, loss.cursor)
-            self._told[key] = self._told.get(key, 0) + loss.count
+            self._told[key] = self._told.get(key, 0) + loss.records
 
     def total(
         self,

@@ -192,7 +192,7 @@ def intact(lines: list[bytes], seal: Seal) -> list[Record]:
     """Of the lines up to and with a sealed one, the records that are as they were written."""
     if seal.records > BATCH_LIMIT or len(seal.crc) != 8 * seal.records:
         return []
-    sums = [seal.crc[at : at + 8] for at in range(0, len(seal.crc), 8)]
+    sums = seal.sums()
     mine = lines[-seal.records :]
     own = [crc_of(line) for line in mine[:-1]]
     own.append(crc_of(without_seal(mine[-1], seal)))

@@ -94,7 +94,7 @@ class Trail:
         detail = f"{loss.series}: {words}"
         if loss.detail:
             detail += f": {loss.detail}"
-        return self._lifecycle.lost(cause, loss.count, sink=loss.cursor, detail=detail)
+        return self._lifecycle.lost(cause, loss.records, sink=loss.cursor, detail=detail)
 
 
 class SpoolSink:

@@ -244,11 +244,11 @@ class _Judge:
 
     def _inside(self, seal: Seal, mine: list[Line], bare: list[bytes]) -> None:
         """Names what is wrong within a batch whose hash does not hold."""
-        sums = [seal.crc[at : at + 8].decode() for at in range(0, len(seal.crc), 8)]
-        if len(sums) != seal.records:
+        sums = seal.sums()
+        if len(seal.crc) != 8 * seal.records:
             self._forged(seal, mine[-1], "its seal contradicts itself")
             return
-        own = [crc_of(text).decode() for text in bare]
+        own = [crc_of(text) for text in bare]
         if own == sums:
             self._forged(seal, mine[-1], "its hash does not hold")
         elif holds(_with_sums(seal, own), bare):
@@ -267,7 +267,7 @@ class _Judge:
         else:
             self._compare(seal, mine, own, sums)
 
-    def _compare(self, seal: Seal, mine: list[Line], own: list[str], sums: list[str]) -> None:
+    def _compare(self, seal: Seal, mine: list[Line], own: list[int], sums: list[int]) -> None:
         from difflib import SequenceMatcher  # noqa: PLC0415 - for flawed trails only
 
         matcher = SequenceMatcher(None, sums, own, autojunk=False)
@@ -340,8 +340,8 @@ class _Judge:
         )
 
 
-def _with_sums(seal: Seal, sums: list[str]) -> Seal:
-    crc = "".join(sums).encode()
+def _with_sums(seal: Seal, sums: list[int]) -> Seal:
+    crc = b"".join(b"%08x" % one for one in sums)
     return seal._replace(text=seal.text.replace(seal.crc, crc, 1), crc=crc)
 
 

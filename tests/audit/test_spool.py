@@ -157,7 +157,7 @@ def test_the_limit_of_bytes_evicts_others_first_and_tells_their_reader(tmp_path:
     assert [n for n in numbers(lines) if n < 1000] == list(range(1 + expired, 200))
     assert reader.acked.others.expired == expired
     told = [json.loads(line)["lost"] for line in lines if b'"lost"' in line]
-    assert sum(one["count"] for one in told) == expired
+    assert sum(one["records"] for one in told) == expired
     assert {(one["cause"], one["series"], one["cursor"]) for one in told} == {
         ("expired", "others", "siem")
     }

@@ -111,7 +111,7 @@ def test_a_torn_end_is_cut_off_kept_and_told(tmp_path: Path) -> None:
     assert numbers(lines) == [0, 1]
     told = json.loads(lines[-1])["lost"]
     assert (told["cause"], told["series"]) == ("torn", "denials")
-    assert told["count"] == spool.losses.total(SpoolCause.TORN)
+    assert told["records"] == spool.losses.total(SpoolCause.TORN)
     assert "were not a whole batch" in told["detail"]
     # Told once: the next start has nothing to tell.
     spool.close()
@@ -148,7 +148,7 @@ def test_a_disk_filled_by_somebody_else_is_told_when_there_is_room_again(tmp_pat
     disk.room = 1 << 20
     spool.tick(report)
     told = [json.loads(line)["lost"] for line in read_all(reader)]
-    assert [(one["cause"], one["series"], one["count"]) for one in told] == [
+    assert [(one["cause"], one["series"], one["records"]) for one in told] == [
         ("spool-full", "denials", 14),
         ("spool-full", "others", 6),
     ]
@@ -169,7 +169,7 @@ def test_a_disk_that_refuses_everything_costs_records_and_nothing_else(tmp_path:
     spool.tick(report)
     lines = read_all(reader)
     assert numbers(lines) == [0, 1, 2, 6, 7, 8]
-    assert json.loads(lines[-1])["lost"]["count"] == 3
+    assert json.loads(lines[-1])["lost"]["records"] == 3
     assert_law(spool, reader, {"denials": 9 + 1, "others": 0})
 
 
@@ -216,7 +216,7 @@ def test_a_sink_dead_for_an_hour_gets_all_that_the_limit_holds_and_the_count_of_
     assert spool.losses.total(SpoolCause.EXPIRED, cursor="alive") == 0
     spool.tick(report)
     told = [json.loads(one)["lost"] for one in [*back, *read_all(dead)] if b'"lost"' in one]
-    assert sum(one["count"] for one in told if one["cursor"] == "dead") == expired
+    assert sum(one["records"] for one in told if one["cursor"] == "dead") == expired
     assert_law(spool, dead, {"others": 3600})
 
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from guard.audit.chain import Head, read_seal, seal, without_seal
+from guard.audit.chain import Head, block, read_seal, seal, without_seal
 from guard.audit.checkpoint import Checkpoint, Line, checkpoints
 from guard.audit.verify import Finding, Flaw, Report, verify
 
@@ -24,6 +24,7 @@ def record(number: int, **members: Any) -> bytes:
         "epoch": "e",
         "cpu": 0,
         "seq": number,
+        "verdict": "denied",
         **members,
     }
     return json.dumps(told, separators=(",", ":")).encode()
@@ -33,8 +34,8 @@ def trail(sizes: Iterable[int], series: str = "denials") -> tuple[bytes, Head]:
     """Batches of these sizes, numbered through, and the head behind them."""
     head, data, number = Head(), b"", 0
     for size in sizes:
-        sealed, head = seal(series, [record(number + at) for at in range(size)], head)
-        data += sealed
+        body, tail, head = seal(series, block([record(number + at) for at in range(size)]), head)
+        data += bytes(body) + tail
         number += size
     return data, head
 
@@ -188,7 +189,8 @@ def test_a_batch_sealed_anew_over_other_records_is_found(
     texts = [line.text for line in kept[first : first + sizes[at] - 1]]
     texts.append(without_seal(sealed, old))
     texts[0] = texts[0].replace(b"file.open", b"file.look")
-    forged, _ = seal("denials", texts, Head(old.n, old.first, old.prev))
+    body, tail, _ = seal("denials", block(texts), Head(old.n, old.first, old.prev))
+    forged = bytes(body) + tail
     before = b"".join(line.text + b"\n" for line in kept[:first])
     after = b"".join(line.text + b"\n" for line in kept[first + sizes[at] :])
     report = judged(before + forged + after, head)
