@@ -33,10 +33,11 @@ struct object {
 	const struct tables *tables;
 	const struct guard_device *device;
 	struct dentry *dentry;
-	__u64 deadline;	/* CLOCK_MONOTONIC, when classification gives up */
-	__u32 reason;	/* GUARD_REASON_POLICY when classified */
-	__u32 subject;	/* nonzero: step the subject automaton, into row[0] */
-	__u32 row[GUARD_LIMIT_GROUPS];	  /* offset of the class's row + 1; 0: not stepped */
+	__u64 deadline;		       /* CLOCK_MONOTONIC, when classification gives up */
+	__u32 reason;		       /* GUARD_REASON_POLICY when classified */
+	__u16 subject;		       /* nonzero: step the subject automaton, into row[0] */
+	__u16 nameless;		       /* nonzero: the device's start states are the object's own */
+	__u32 row[GUARD_LIMIT_GROUPS]; /* offset of the class's row + 1; 0: not stepped */
 	__u32 class_id[GUARD_LIMIT_GROUPS];
 };
 
@@ -82,12 +83,15 @@ static __always_inline __u32 find_device(const struct tables *tables, __u32 devi
 	return 0;
 }
 
-/* The device at an index from find_device: foreign and the slots are adjacent. */
+/* The index of what no device holds: struct guard_devices' last member. */
+#define DEVICE_ANONYMOUS (GUARD_LIMIT_DEVICE_SLOTS + 1)
+
+/* The device at an index from find_device: the members of guard_devices are adjacent. */
 static __always_inline const struct guard_device *device_at(const struct tables *tables,
 							    __u32 index)
 {
 	index = unrefined(index, opaque_zero(tables));
-	if (index > GUARD_LIMIT_DEVICE_SLOTS)
+	if (index > DEVICE_ANONYMOUS)
 		index = 0;
 	return &tables->devices.foreign + index;
 }
@@ -104,6 +108,7 @@ static __always_inline void begin_object(struct object *object, const struct tab
 	object->tables = tables;
 	object->dentry = dentry;
 	object->device = device_at(tables, device);
+	object->nameless = device == DEVICE_ANONYMOUS;
 	object->reason = zero;
 #pragma unroll
 	for (int group = 0; group < GUARD_LIMIT_GROUPS; group++) {
@@ -127,7 +132,8 @@ static __always_inline bool pass(struct object *object)
 
 	for (int group = 0; group < GUARD_LIMIT_GROUPS; group++)
 		states.state[group] = object->subject ? device->subject : device->start[group];
-	if (!walk_deep(object->tables, object->dentry, &states, opaque_zero(object->tables)))
+	if (!object->nameless &&
+	    !walk_deep(object->tables, object->dentry, &states, opaque_zero(object->tables)))
 		return false;
 	for (int group = 0; group < GUARD_LIMIT_GROUPS; group++)
 		take_class(object, states.state[group], group);
@@ -166,6 +172,7 @@ static __always_inline bool disconnected(const struct object *object)
 	struct dentry *dentry = object->dentry;
 	__u32 decided = object->subject ? device->subject : GUARD_STATE_FINAL;
 
+	/* A name that is about to be made has a parent, and no inode yet. */
 	if (dentry->d_parent != dentry || (dentry->d_inode->i_mode & S_IFMT) == S_IFDIR)
 		return false;
 	if (!object->subject)
@@ -193,8 +200,8 @@ static __always_inline void classify(struct object *object)
 }
 
 /* The masks of ``verb`` in the row at ``row`` - 1, as object->row has it. */
-static __always_inline const struct guard_verb_row *verb_row(const struct tables *tables,
-							     __u32 row, __u32 verb)
+static __always_inline const struct guard_verb_row *verb_row(const struct tables *tables, __u32 row,
+							     __u32 verb)
 {
 	__u32 offset = row - 1 + verb * sizeof(struct guard_verb_row);
 

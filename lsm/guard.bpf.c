@@ -8,5 +8,7 @@
 #include "maps.bpf.c"
 #include "wire_anchor.bpf.c"
 #include "automaton.bpf.c"
+#include "cgroup.bpf.c"
+#include "report.bpf.c"
 #include "file.bpf.c"
 #include "task.bpf.c"

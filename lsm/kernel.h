@@ -98,13 +98,36 @@ struct bpf_local_storage_data {
 	unsigned char data[1];
 } KERNEL_TYPE;
 
-#define STORAGE_CACHE_SLOTS 16 /* BPF_LOCAL_STORAGE_CACHE_SIZE, include/linux/bpf_local_storage.h */
+#define STORAGE_CACHE_SLOTS 16 /* BPF_LOCAL_STORAGE_CACHE_SIZE, include/linux/bpf_local_storage.h \
+				*/
 
 struct bpf_local_storage {
 	struct bpf_local_storage_data *cache[STORAGE_CACHE_SLOTS];
 } KERNEL_TYPE;
 
+struct kernfs_node {
+	const char *name;
+} KERNEL_TYPE;
+
+struct kernfs_node___old {
+	struct kernfs_node *parent;
+} KERNEL_TYPE;
+
+/* 6.15 and later (633488947ef6 "kernfs: Use RCU to access kernfs_node::parent"). */
+struct kernfs_node___parent {
+	struct kernfs_node *__parent;
+} KERNEL_TYPE;
+
+struct cgroup {
+	struct kernfs_node *kn;
+} KERNEL_TYPE;
+
+struct css_set {
+	struct cgroup *dfl_cgrp;
+} KERNEL_TYPE;
+
 struct task_struct {
+	struct css_set *cgroups;
 	struct mm_struct *mm;
 	struct task_struct *real_parent;
 	int pid;
@@ -125,13 +148,31 @@ struct seqcount {
 enum {
 	FMODE_READ = 0x1,
 	FMODE_WRITE = 0x2,
-	FMODE_EXEC = 0x20,	/* in f_flags (__FMODE_EXEC): opened by execve */
+	FMODE_EXEC = 0x20,	   /* in f_flags (__FMODE_EXEC): opened by execve */
 	FMODE_BACKING = 0x2000000, /* 6.5 and later: opened by a stacking file system */
 };
 
 /* uapi/asm-generic/fcntl.h; the x86 and arm64 values are these. */
 enum {
 	OPEN_TRUNC = 01000,
+	OPEN_APPEND = 02000,
+};
+
+/*
+ * A kernel pointer as a number, which global functions take. Read back through a
+ * helper: what a helper wrote, the verifier takes for a number.
+ */
+static __always_inline __u64 number_of(const void *pointer)
+{
+	__u64 number = 0;
+
+	bpf_probe_read_kernel(&number, sizeof(number), &pointer);
+	return number;
+}
+
+/* uapi/asm-generic/signal.h */
+enum {
+	SIGKILL_NUMBER = 9,
 };
 
 /* include/uapi/linux/sched.h */

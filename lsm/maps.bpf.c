@@ -4,7 +4,7 @@
 
 struct current_map guard_current SEC(".maps");
 struct labels_map guard_labels SEC(".maps");
-struct events_map guard_events SEC(".maps");
+struct rings_map guard_rings SEC(".maps");
 struct counters_map guard_counters SEC(".maps");
 
 volatile __u64 guard_host SEC(".data.gate") = 0;

@@ -47,9 +47,24 @@ struct labels_map {
 	__type(value, struct guard_task);
 };
 
-struct events_map {
+struct ring_map {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
-	__uint(max_entries, 8 << 20); /* set anew by the loader */
+	__uint(max_entries, 4096); /* the loader puts larger ones into the slots */
+};
+
+/* What is refused must not be crowded out by what is only recorded. */
+enum {
+	RING_DENIED = 0,
+	RING_OTHER = 1,
+	RINGS = 2,
+};
+
+/* In slots, so that which ring an event goes to is data and not a second copy of code. */
+struct rings_map {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, RINGS);
+	__type(key, __u32);
+	__array(values, struct ring_map);
 };
 
 struct counters_map {
@@ -61,12 +76,13 @@ struct counters_map {
 
 extern struct current_map guard_current SEC(".maps");
 extern struct labels_map guard_labels SEC(".maps");
-extern struct events_map guard_events SEC(".maps");
+extern struct rings_map guard_rings SEC(".maps");
 extern struct counters_map guard_counters SEC(".maps");
 
 /*
- * Nonzero while any generation that is or may become current has host-wide
- * policies: lets the gates pass an unlabelled task after one lookup. Only a
+ * Nonzero while any generation that is or may become current has policies that
+ * apply to tasks by something other than their label (host-wide ones, control
+ * groups): lets the gates pass an unlabelled task after one lookup. Only a
  * hint; the policies themselves come from the generation's root.
  */
 extern volatile __u64 guard_host;
@@ -82,10 +98,10 @@ static __always_inline struct guard_counters *counters(void)
 	return bpf_map_lookup_elem(&guard_counters, &zero);
 }
 
-#define COUNT(member)                                              \
-	do {                                                       \
-		struct guard_counters *counters_ = counters();     \
-		if (counters_)                                     \
+#define COUNT(member)                                                \
+	do {                                                         \
+		struct guard_counters *counters_ = counters();       \
+		if (counters_)                                       \
 			__sync_fetch_and_add(&counters_->member, 1); \
 	} while (0)
 
@@ -107,7 +123,8 @@ static __always_inline struct guard_task *current_label(bool *unknown)
 
 	*unknown = false;
 	if (!label && task->bpf_storage) {
-		label = bpf_task_storage_get(&guard_labels, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
+		label = bpf_task_storage_get(&guard_labels, task, 0,
+					     BPF_LOCAL_STORAGE_GET_F_CREATE);
 		*unknown = !label;
 	}
 	return label;
@@ -136,8 +153,10 @@ static __noinline __u64 policies_by_hand(void)
 		bpf_probe_read_kernel(&data, sizeof(data), &storage->cache[slot]);
 		if (!data)
 			continue;
-		bpf_probe_read_kernel(&map, sizeof(map), __builtin_preserve_access_index(&data->smap));
-		bpf_probe_read_kernel(&id, sizeof(id), __builtin_preserve_access_index(&map->map.id));
+		bpf_probe_read_kernel(&map, sizeof(map),
+				      __builtin_preserve_access_index(&data->smap));
+		bpf_probe_read_kernel(&id, sizeof(id),
+				      __builtin_preserve_access_index(&map->map.id));
 		if (id != guard_labels_id || !id)
 			continue;
 		if (bpf_probe_read_kernel(&label, sizeof(label),

@@ -78,37 +78,36 @@ static __always_inline __u32 step_name(const struct tables *tables, __u32 state,
  * root, and names are stepped from the rung below it. DOWN(n) steps over dn's
  * name; a final state ends the walk.
  */
-#define UP(n, m)                 \
-	d##m = d##n->d_parent;   \
-	if (d##m == d##n)        \
+#define UP(n, m)               \
+	d##m = d##n->d_parent; \
+	if (d##m == d##n)      \
 		goto root_is_##n;
 
-#define DOWN(above, n)                               \
-	root_is_##above:                             \
-	state = step_name(tables, state, d##n);      \
-	if (state & GUARD_STATE_FINAL)               \
+#define DOWN(above, n)                                            \
+	root_is_##above : state = step_name(tables, state, d##n); \
+	if (state & GUARD_STATE_FINAL)                            \
 		return state;
 
 /*
  * Steps from ``state`` over the path of ``leaf``, up to 24 components. Returns
  * the state reached, or WALK_TOO_DEEP.
  */
-static __noinline __u32 walk_short(const struct tables *tables, struct dentry *leaf,
-				   __u32 state)
+static __noinline __u32 walk_short(const struct tables *tables, struct dentry *leaf, __u32 state)
 {
 	struct dentry *d0 = leaf, *d1, *d2, *d3, *d4, *d5, *d6, *d7, *d8, *d9, *d10, *d11, *d12,
 		      *d13, *d14, *d15, *d16, *d17, *d18, *d19, *d20, *d21, *d22, *d23, *d24, *d25;
 
-	UP(0, 1) UP(1, 2) UP(2, 3) UP(3, 4) UP(4, 5) UP(5, 6) UP(6, 7) UP(7, 8) UP(8, 9)
-	UP(9, 10) UP(10, 11) UP(11, 12) UP(12, 13) UP(13, 14) UP(14, 15) UP(15, 16) UP(16, 17)
-	UP(17, 18) UP(18, 19) UP(19, 20) UP(20, 21) UP(21, 22) UP(22, 23) UP(23, 24) UP(24, 25)
-	return WALK_TOO_DEEP;
-	DOWN(24, 23) DOWN(23, 22) DOWN(22, 21) DOWN(21, 20) DOWN(20, 19) DOWN(19, 18)
-	DOWN(18, 17) DOWN(17, 16) DOWN(16, 15) DOWN(15, 14) DOWN(14, 13) DOWN(13, 12)
-	DOWN(12, 11) DOWN(11, 10) DOWN(10, 9) DOWN(9, 8) DOWN(8, 7) DOWN(7, 6) DOWN(6, 5)
-	DOWN(5, 4) DOWN(4, 3) DOWN(3, 2) DOWN(2, 1)
-root_is_1:
-	return step_name(tables, state, d0);
+	UP(0, 1)
+	UP(1, 2) UP(2, 3) UP(3, 4) UP(4, 5) UP(5, 6) UP(6, 7) UP(7, 8) UP(8, 9) UP(9, 10) UP(10, 11)
+		UP(11, 12) UP(12, 13) UP(13, 14) UP(14, 15) UP(15, 16) UP(16, 17) UP(17, 18)
+			UP(18, 19) UP(19, 20) UP(20, 21) UP(21, 22) UP(22, 23) UP(23, 24)
+				UP(24, 25) return WALK_TOO_DEEP;
+	DOWN(24, 23)
+	DOWN(23, 22) DOWN(22, 21) DOWN(21, 20) DOWN(20, 19) DOWN(19, 18) DOWN(18, 17) DOWN(17, 16)
+		DOWN(16, 15) DOWN(15, 14) DOWN(14, 13) DOWN(13, 12) DOWN(12, 11) DOWN(11, 10)
+			DOWN(10, 9) DOWN(9, 8) DOWN(8, 7) DOWN(7, 6) DOWN(6, 5) DOWN(5, 4)
+				DOWN(4, 3) DOWN(3, 2) DOWN(2, 1) root_is_1
+	    : return step_name(tables, state, d0);
 root_is_0:
 	/* Without a parent and not the root: see disconnected in classify.h. */
 	return d0 == d0->d_sb->s_root ? state : WALK_TOO_DEEP;

@@ -8,68 +8,41 @@
 /* The longest name a dentry can have (NAME_MAX, uapi/linux/limits.h). */
 #define NAME_BYTES 255
 
-struct report {
-	struct verdict verdict;
-	__u32 hook;
-	__u32 verbs;
-	__u32 reason;
-	__s32 error;
-	__u32 device;
-	__u32 flags;
+/*
+ * An event with room for names. A reservation's size must be a constant: hence a
+ * short and a long one. Behind the limit is room for one name more.
+ */
+struct short_event {
+	struct guard_event event;
+	char bytes[GUARD_LIMIT_PATHS_SHORT + NAME_BYTES + 1];
 };
 
-/* Bytes that write_names will want for this dentry. */
-static __noinline __u32 names_size(struct dentry *dentry)
+struct long_event {
+	struct guard_event event;
+	char bytes[GUARD_LIMIT_PATHS_LONG + NAME_BYTES + 1];
+};
+
+/* Defined once in report.bpf.c; global, so that each is verified once a program. */
+__u32 guard_names_size(__u64 dentry);
+__u32 guard_write_short(struct short_event *event, __u32 at, __u64 dentry, __u32 flag);
+__u32 guard_write_long(struct long_event *event, __u32 at, __u64 dentry, __u32 flag);
+
+/* A socket and an address, in canonical form: what the net gate judges. */
+struct socket_object {
+	__u16 family;
+	__u16 type;
+	__u16 protocol;
+	__u16 port;	    /* host order */
+	__u32 address_size; /* 0, 4 or 16 */
+	__u32 name_size;    /* of an abstract UNIX socket's name; 0: none */
+	char address[16];   /* network order */
+	const char *name;
+};
+
+static __always_inline void fill(struct guard_event *event, const struct tables *tables,
+				 const struct report *report, struct task_struct *task,
+				 __u64 sequence)
 {
-	__u32 size = 0;
-
-	for (int i = 0; i <= GUARD_LIMIT_DEPTH; i++) {
-		struct dentry *parent = dentry->d_parent;
-
-		if (parent == dentry)
-			break;
-		size += dentry->d_name.len + 1;
-		dentry = parent;
-	}
-	return size;
-}
-
-/*
- * Writes the dentry's names from the leaf upwards, each followed by '/', from
- * ``at`` on. Returns the offset after the last; sets ``flag`` in event->flags
- * if the names nearest the root did not fit. ``limit`` is a constant, and
- * NAME_BYTES + 1 bytes beyond it are the buffer's too.
- */
-static __always_inline __u32 write_names(struct guard_event *event, char *bytes, __u32 at,
-					 struct dentry *dentry, const __u32 limit, __u32 flag,
-					 __u32 zero)
-{
-	for (int i = 0; i <= GUARD_LIMIT_DEPTH; i++) {
-		struct dentry *parent = dentry->d_parent;
-		const unsigned char *name = (void *)0;
-		__u32 size = dentry->d_name.len & NAME_BYTES;
-
-		at = unrefined(at, zero);
-		if (at > limit - NAME_BYTES - 1)
-			break;
-		if (parent == dentry)
-			return at;
-		bpf_probe_read_kernel(&name, sizeof(name), &dentry->d_name.name);
-		bpf_probe_read_kernel(bytes + at, size, name);
-		at += size;
-		bytes[at] = '/';
-		at++;
-		dentry = parent;
-	}
-	event->flags |= flag;
-	at = unrefined(at, zero);
-	return at > limit ? limit : at;
-}
-
-static __always_inline void fill(struct guard_event *event, const struct object *object,
-				 const struct report *report, struct task_struct *task, __u64 sequence)
-{
-	struct inode *inode = object->dentry->d_inode;
 	__u64 ids = bpf_get_current_uid_gid();
 
 	event->sequence = sequence;
@@ -77,34 +50,42 @@ static __always_inline void fill(struct guard_event *event, const struct object 
 	event->policies = report->verdict.policies;
 	event->denied = report->verdict.denied;
 	event->by_rule = report->verdict.by_rule;
-	event->enforced = report->verdict.denied & object->tables->root.enforce;
+	event->enforced = report->verdict.denied & tables->root.enforce;
 	event->audited = report->verdict.audited;
-	event->inode = inode ? inode->i_ino : 0;
-	event->exe_inode = 0;
-	event->cgroup = bpf_get_current_cgroup_id();
-	event->start_ns = task->start_boottime;
-	event->generation = object->tables->root.generation;
+	event->killed = report->verdict.killed;
+	event->inode = 0;
+	event->generation = tables->root.generation;
+	event->section = report->section;
 	event->hook = report->hook;
 	event->verbs = report->verbs;
+	event->operation = report->operation;
 	event->reason = report->reason;
 	event->cpu = bpf_get_smp_processor_id();
 	event->flags = report->flags;
 	event->error = report->error;
 	event->device = report->device;
+	event->target = report->target;
+	event->suppressed = 0;
+	event->path_size = 0;
+	event->second_size = 0;
+	event->exe_size = 0;
+	event->family = 0;
+	event->type = 0;
+	event->protocol = 0;
+	event->port = 0;
+	event->address_size = 0;
+	__builtin_memset(event->reserved, 0, sizeof(event->reserved));
+	__builtin_memset(event->address, 0, sizeof(event->address));
+	event->exe_inode = 0;
+	event->cgroup = bpf_get_current_cgroup_id();
+	event->start_ns = task->start_boottime;
 	event->exe_device = 0;
 	event->pid = task->tgid;
 	event->tid = task->pid;
 	event->parent = task->real_parent->tgid;
 	event->uid = ids;
 	event->gid = ids >> 32;
-#pragma unroll
-	for (int group = 0; group < GUARD_LIMIT_GROUPS; group++)
-		event->class_id[group] = object->row[group] ? object->class_id[group] : 0;
-	event->path_size = 0;
-	event->exe_size = 0;
 	bpf_get_current_comm(event->comm, sizeof(event->comm));
-	if (inode && !inode->i_nlink)
-		event->flags |= GUARD_EVENT_UNLINKED;
 }
 
 /* The executable's dentry, or NULL for a kernel thread. */
@@ -118,80 +99,161 @@ static __always_inline struct dentry *exe_dentry(struct task_struct *task)
 	return exe ? exe->f_path.dentry : (void *)0;
 }
 
-/* Fills a reservation that has room for ``limit`` bytes of names and one name more. */
-static __always_inline void compose(struct guard_event *event, const struct object *object,
-				    const struct report *report, __u64 sequence, const __u32 limit)
-{
-	struct task_struct *task = bpf_get_current_task_btf();
-	char *bytes = (char *)(event + 1);
-	struct dentry *exe = exe_dentry(task);
-	__u32 zero = opaque_zero(object->tables);
-	__u32 at;
+/*
+ * The names of an object's event: WRITE is guard_write_short or _long. A macro,
+ * because the two kinds of reservation are two types.
+ */
+#define WRITE_EXE(WRITE, whole, at, task)                                                      \
+	do {                                                                                   \
+		struct dentry *exe_ = exe_dentry(task);                                        \
+		if (!exe_) {                                                                   \
+			(whole)->event.flags |= GUARD_EVENT_NO_EXE;                            \
+		} else {                                                                       \
+			(whole)->event.exe_device = exe_->d_sb->s_dev;                         \
+			(whole)->event.exe_inode = exe_->d_inode->i_ino;                       \
+			(whole)->event.exe_size =                                              \
+				WRITE(whole, at, number_of(exe_), GUARD_EVENT_EXE_CUT) - (at); \
+		}                                                                              \
+	} while (0)
 
-	fill(event, object, report, task, sequence);
-	at = write_names(event, bytes, 0, object->dentry, limit, GUARD_EVENT_PATH_CUT, zero);
-	event->path_size = at;
-	if (!exe) {
-		event->flags |= GUARD_EVENT_NO_EXE;
-		return;
+#define COMPOSE(WRITE, whole, object, report, sequence)                                    \
+	do {                                                                               \
+		struct task_struct *task_ = bpf_get_current_task_btf();                    \
+		__u32 at_, first_;                                                         \
+		fill(&(whole)->event, (object)->tables, report, task_, sequence);          \
+		describe(&(whole)->event, object);                                         \
+		at_ = WRITE(whole, 0, number_of((object)->dentry), GUARD_EVENT_PATH_CUT);  \
+		(whole)->event.path_size = at_;                                            \
+		if ((report)->second) {                                                    \
+			first_ = at_;                                                      \
+			at_ = WRITE(whole, at_, (report)->second, GUARD_EVENT_SECOND_CUT); \
+			(whole)->event.second_size = at_ - first_;                         \
+		}                                                                          \
+		WRITE_EXE(WRITE, whole, at_, task_);                                       \
+	} while (0)
+
+/* The object's numbers. */
+static __always_inline void describe(struct guard_event *event, const struct object *object)
+{
+	struct inode *inode = object->dentry->d_inode;
+
+#pragma unroll
+	for (int group = 0; group < GUARD_LIMIT_GROUPS; group++)
+		event->class_id[group] = object->row[group] ? object->class_id[group] : 0;
+	if (inode) {
+		event->inode = inode->i_ino;
+		if (!inode->i_nlink)
+			event->flags |= GUARD_EVENT_UNLINKED;
 	}
-	event->exe_device = exe->d_sb->s_dev;
-	event->exe_inode = exe->d_inode->i_ino;
-	event->exe_size = write_names(event, bytes, at, exe, limit, GUARD_EVENT_EXE_CUT, zero) - at;
 }
 
-/* A reservation's size must be a constant: hence a short and a long event. */
-#define EVENT_BYTES(limit) (sizeof(struct guard_event) + (limit) + NAME_BYTES + 1)
+/* The ring for this report; NULL never happens, but the verifier asks. */
+static __always_inline void *ring_for(const struct report *report)
+{
+	__u32 slot = report->error ? RING_DENIED : RING_OTHER;
+
+	return bpf_map_lookup_elem(&guard_rings, &slot);
+}
+
+/* The next sequence number: taken first, so that what finds no room leaves a visible hole. */
+static __always_inline __u64 next_sequence(void)
+{
+	struct guard_counters *counts = counters();
+
+	return counts ? __sync_fetch_and_add(&counts->attempts, 1) : 0;
+}
 
 static __noinline int send_short(const struct object *object, const struct report *report,
 				 __u64 sequence)
 {
-	struct guard_event *event =
-		bpf_ringbuf_reserve(&guard_events, EVENT_BYTES(GUARD_LIMIT_PATHS_SHORT), 0);
+	void *ring = ring_for(report);
+	struct short_event *whole = ring ? bpf_ringbuf_reserve(ring, sizeof(*whole), 0) : (void *)0;
 
-	if (!event) {
+	if (!whole) {
 		COUNT(dropped);
 		return 0;
 	}
-	compose(event, object, report, sequence, GUARD_LIMIT_PATHS_SHORT);
-	bpf_ringbuf_submit(event, 0);
+	COMPOSE(guard_write_short, whole, object, report, sequence);
+	bpf_ringbuf_submit(whole, 0);
 	return 0;
 }
 
 static __noinline int send_long(const struct object *object, const struct report *report,
 				__u64 sequence)
 {
-	struct guard_event *event =
-		bpf_ringbuf_reserve(&guard_events, EVENT_BYTES(GUARD_LIMIT_PATHS_LONG), 0);
+	void *ring = ring_for(report);
+	struct long_event *whole = ring ? bpf_ringbuf_reserve(ring, sizeof(*whole), 0) : (void *)0;
 
-	if (!event) {
+	if (!whole) {
 		COUNT(dropped);
 		return 0;
 	}
-	compose(event, object, report, sequence, GUARD_LIMIT_PATHS_LONG);
-	bpf_ringbuf_submit(event, 0);
+	COMPOSE(guard_write_long, whole, object, report, sequence);
+	bpf_ringbuf_submit(whole, 0);
 	return 0;
 }
 
-/*
- * Sends one event. The sequence number is taken first, so that an event for
- * which the ring has no room leaves a visible hole.
- */
+/* Sends one event about an object that has a path. */
 static __noinline int send(const struct object *object, const struct report *report)
 {
-	struct guard_counters *counts = counters();
 	struct dentry *exe = exe_dentry(bpf_get_current_task_btf());
-	__u64 sequence = 0;
-	__u32 size = names_size(object->dentry);
+	__u64 sequence = next_sequence();
+	__u32 size = guard_names_size(number_of(object->dentry));
 
-	if (counts)
-		sequence = __sync_fetch_and_add(&counts->attempts, 1);
 	if (exe)
-		size += names_size(exe);
-	/* write_names keeps a name's length free below its limit. */
+		size += guard_names_size(number_of(exe));
+	if (report->second)
+		size += guard_names_size(report->second);
+	/* The writers keep a name's length free below its limit. */
 	if (size <= GUARD_LIMIT_PATHS_SHORT - NAME_BYTES - 1)
 		return send_short(object, report, sequence);
 	return send_long(object, report, sequence);
+}
+
+/*
+ * Sends one event about something without a path: a socket and its address, or
+ * an operation on the kernel. An executable's path too long for the short event
+ * is cut, and says so.
+ */
+static __noinline int send_plain(const struct tables *tables, const struct report *report,
+				 const struct socket_object *socket, __u32 class_id)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	__u64 sequence = next_sequence();
+	__u32 zero = opaque_zero(tables), at = zero, size;
+	void *ring = ring_for(report);
+	struct short_event *whole = ring ? bpf_ringbuf_reserve(ring, sizeof(*whole), 0) : (void *)0;
+	struct guard_event *event;
+
+	if (!whole) {
+		COUNT(dropped);
+		return 0;
+	}
+	event = &whole->event;
+	fill(event, tables, report, task, sequence);
+#pragma unroll
+	for (int group = 0; group < GUARD_LIMIT_GROUPS; group++)
+		event->class_id[group] = 0;
+	event->class_id[0] = class_id;
+	if (socket) {
+		event->flags |= GUARD_EVENT_NET_OBJECT;
+		event->family = socket->family;
+		event->type = socket->type;
+		event->protocol = socket->protocol;
+		event->port = socket->port;
+		event->address_size = socket->address_size;
+		__builtin_memcpy(event->address, socket->address, sizeof(event->address));
+		size = unrefined(socket->name_size, zero) & 127;
+		if (size) {
+			event->flags |= GUARD_EVENT_ABSTRACT;
+			bpf_probe_read_kernel(whole->bytes, size, socket->name);
+			event->path_size = size;
+			at = size;
+		}
+	}
+	WRITE_EXE(guard_write_short, whole, at, task);
+	bpf_ringbuf_submit(whole, 0);
+	return 0;
 }
 
 #endif

@@ -15,7 +15,6 @@ from guard.daemon import canary
 from guard.daemon.session import process_start, require_root
 from guard.errors import HostError
 from guard.kernel import about, engine, features, pins
-from guard.kernel.engine import PROGRAMS
 from guard.kernel.libbpf import Libbpf
 from guard.kernel.pins import Instance
 
@@ -64,12 +63,13 @@ def _instance(libbpf: Libbpf, instance: Instance) -> dict[str, Any]:
         return shown | {"state": "degraded", "problem": f"cannot be read: {error}"}
     try:
         pinned = set(instance.links())
-        canaries = canary.run(opened.labels, told["canary_class"], told["generation"])
+        canaries = canary.run(opened, told["canary_class"], told["generation"])
+        programs = {gate.hook: gate.program for gate in opened.gates}
         hooks = [
             {
                 "hook": one.hook.name.lower(),
-                "program": PROGRAMS[one.hook],
-                "pinned": PROGRAMS[one.hook] in pinned,
+                "program": programs[one.hook],
+                "pinned": programs[one.hook] in pinned,
                 "canary": "caught" if one.problem is None else one.problem,
             }
             for one in canaries

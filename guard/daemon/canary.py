@@ -14,6 +14,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from guard.kernel.engine import Engine
 from guard.kernel.labels import Label, Labels
 from guard.wire.layout import Hook, TaskFlag
 
@@ -38,8 +39,9 @@ class Canary:
     problem: str | None
 
 
-def run(labels: Labels, canary_class: int, generation: int) -> tuple[Canary, ...]:
+def run(engine: Engine, canary_class: int, generation: int) -> tuple[Canary, ...]:
     """Send canaries through every hook. Makes a few short-lived processes and records."""
+    labels = engine.labels
     return (
         Canary(Hook.FILE_OPEN, _file_open(labels, canary_class)),
         Canary(Hook.TASK_ALLOC, _task_alloc(labels, canary_class)),

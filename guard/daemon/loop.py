@@ -55,7 +55,8 @@ def serve(session: Session, child: int | None, log: FilteringBoundLogger) -> int
         with open(MOUNTINFO, "rb") as mounts:
             poll = select.poll()
             poll.register(wake, select.POLLIN)
-            poll.register(session.ring.fileno(), select.POLLIN)
+            for fileno in session.ring.filenos():
+                poll.register(fileno, select.POLLIN)
             # The mount table's own notice of a change (proc(5)).
             poll.register(mounts.fileno(), select.POLLPRI)
             if pidfd >= 0:

@@ -22,14 +22,15 @@ from guard.audit.lifecycle import Lifecycle
 from guard.audit.origin import read_origin
 from guard.audit.record import Recorder
 from guard.audit.render_json import JsonRenderer
-from guard.audit.ring import RingReader, map_ring
+from guard.audit.ring import map_ring
+from guard.audit.rings import Rings
 from guard.audit.sequence import Sequences
 from guard.audit.sinks import FanOut, Sink
 from guard.daemon import canary
 from guard.daemon.index import GenerationIndex
 from guard.errors import GuardError, HostError
 from guard.kernel import about, engine, features, pins
-from guard.kernel.engine import Engine
+from guard.kernel.engine import RINGS, Engine
 from guard.kernel.labels import Label
 from guard.kernel.libbpf import Libbpf, LibbpfError
 from guard.plan.encode import encode
@@ -62,7 +63,7 @@ class Session:
     tree: bool
     collector: Collector
     lifecycle: Lifecycle
-    ring: RingReader
+    ring: Rings
     sinks: FanOut
     indexes: dict[int, GenerationIndex]
     generation: int
@@ -75,7 +76,7 @@ class Session:
 
     def canaries(self) -> tuple[canary.Canary, ...]:
         """Send live canaries through every hook."""
-        return canary.run(self.engine.labels, self.canary_class, self.generation)
+        return canary.run(self.engine, self.canary_class, self.generation)
 
     def refresh(self) -> None:
         """Compile for the mount table as it is now and switch to that.
@@ -133,7 +134,8 @@ def start(
     if found.bpf_in_lsm_list is False:
         raise features.refusal(LibbpfError("load", 0, []), found)
     try:
-        loaded = engine.load(libbpf, found, name, tables, tables.bits)
+        chosen = engine.choose_gates(found, policies)
+        loaded = engine.load(libbpf, found, name, tables, tables.bits, chosen)
     except LibbpfError as error:
         raise features.refusal(error, found) from error
     try:
@@ -200,7 +202,7 @@ def _stream(
     clock = Clock()
     # The counters begin at 0 with the instance: its name and start are its epoch.
     epoch = f"{loaded.instance.name}@{clock.boot_ns()}"
-    ring = map_ring(loaded.maps["events"], loaded.ring_bytes)
+    ring = Rings([map_ring(loaded.maps[name], loaded.ring_bytes) for name in RINGS])
     fan_out = FanOut(sinks)
     lifecycle = Lifecycle(read_origin(f"{epoch}/guard"), clock)
     collector = Collector(

@@ -9,41 +9,36 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from guard.errors import HostError
-from guard.kernel import pins, tables
+from guard.kernel import gates, pins, tables
 from guard.kernel.fdinfo import fdinfo
 from guard.kernel.features import Features
+from guard.kernel.gates import SWEEP, Gate
 from guard.kernel.labels import Labels
-from guard.kernel.libbpf import MAP_TYPE_ARRAY, Libbpf, LibbpfError
+from guard.kernel.libbpf import MAP_TYPE_ARRAY, MAP_TYPE_RINGBUF, Libbpf, LibbpfError
 from guard.kernel.pins import Instance
 from guard.plan.encode import DATA_BITS, Tables, value_size
+from guard.policy.model import Policy
 from guard.wire.check import mismatches
-from guard.wire.layout import COUNTERS, Hook
+from guard.wire.layout import COUNTERS
 
 OBJECTS = Path(__file__).parent.parent / "objects"
-
-# Program of each hook, lsm/*.bpf.c.
-PROGRAMS = {
-    Hook.TASK_ALLOC: "guard_task_alloc",
-    Hook.BPRM_CREDS_FOR_EXEC: "guard_exec_begin",
-    Hook.BPRM_CHECK_SECURITY: "guard_exec_check",
-    Hook.BPRM_COMMITTED_CREDS: "guard_exec_commit",
-    Hook.FILE_OPEN: "guard_file_open",
-}
-SWEEP = "guard_sweep"
 
 MAPS = {
     "current": "guard_current",
     "labels": "guard_labels",
-    "events": "guard_events",
+    "rings": "guard_rings",
     "counters": "guard_counters",
     "gate": ".data.gate",
 }
+
+# Rings, in the order of their slots (lsm/maps.h): what was refused, and all else.
+RINGS = ("events", "audits")
 
 # The variable that tells the programs which map is theirs (lsm/maps.h).
 LABELS_ID = ".data.labels"
@@ -64,6 +59,7 @@ class Engine:
     bits: int
     maps: dict[str, int]
     host: int
+    gates: tuple[Gate, ...]
     ring_bytes: int = RING_BYTES
 
     @property
@@ -128,12 +124,31 @@ def object_path(bits: int) -> Path:
     return path
 
 
+def choose_gates(features: Features, policies: Sequence[Policy]) -> tuple[Gate, ...]:
+    """The programs that these policies need on this kernel.
+
+    Raises HostError, which names the policies' section, where the kernel lacks a hook.
+    """
+    choice = gates.choose(gates.needed(policies), features.functions)
+    if choice.missing:
+        lacking = choice.missing[0]
+        section = lacking.section.name.lower() if lacking.section is not None else "every"
+        raise HostError(
+            f"kernel {features.release} has no hook {lacking.hook.name.lower()}, without which"
+            f" the policies' {section} section cannot be enforced",
+            remedy="boot a kernel from 6.1 on with CONFIG_BPF_LSM=y, CONFIG_SECURITY_PATH=y and"
+            " CONFIG_SECURITY_NETWORK=y, as Debian's are",
+        )
+    return choice.gates
+
+
 def load(
     libbpf: Libbpf,
     features: Features,
     name: str,
     generation: Tables,
     bits: int,
+    chosen: tuple[Gate, ...],
     ring_bytes: int = RING_BYTES,
     root: Path = pins.ROOT,
 ) -> Engine:
@@ -154,29 +169,37 @@ def load(
         undo.callback(pins.remove, hidden)
         tables_fd = tables.create(libbpf, generation, bits)
         try:
-            with _loaded(libbpf, features, path, tables_fd, ring_bytes) as handle:
-                _fill_and_attach(libbpf, handle, hidden, tables_fd, generation.host)
+            with _loaded(libbpf, features, path, tables_fd, chosen) as handle:
+                _fill(libbpf, handle, hidden, tables_fd, generation.host, ring_bytes)
+                _attach(libbpf, handle, hidden, chosen)
         finally:
             os.close(tables_fd)
         instance = pins.publish(hidden)
         undo.callback(pins.remove, instance)
-        engine = _open(libbpf, instance, bits, generation.host, ring_bytes)
+        engine = _open(libbpf, instance, bits, generation.host, chosen, ring_bytes)
         undo.pop_all()
     return engine
 
 
-def _fill_and_attach(
-    libbpf: Libbpf, handle: int, into: Instance, tables_fd: int, host: int
+def _fill(
+    libbpf: Libbpf, handle: int, into: Instance, tables_fd: int, host: int, ring_bytes: int
 ) -> None:
-    """Pin the maps, put the generation in its slot, and only then attach."""
+    """Pin the maps and the rings, and put the generation in its slot."""
     maps = {pin: libbpf.map_fd(libbpf.object_map(handle, name)) for pin, name in MAPS.items()}
     for pin, fd in maps.items():
         libbpf.pin(fd, into.map(pin))
+    for slot, pin in enumerate(RINGS):
+        fd = libbpf.map_create(MAP_TYPE_RINGBUF, f"guard_{pin}", 0, 0, ring_bytes)
+        try:
+            libbpf.pin(fd, into.map(pin))
+            key = struct.pack("=I", slot)
+            libbpf.map_update(maps["rings"], key, struct.pack("=I", fd), f"ring {pin}")
+        finally:
+            os.close(fd)
     labels_id = struct.pack("=I", fdinfo(maps["labels"])["map_id"])
     name_fd = libbpf.map_fd(libbpf.object_map(handle, LABELS_ID))
     libbpf.map_update(name_fd, _ZERO, labels_id, "labels' id")
     tables.switch(libbpf, maps["current"], maps["gate"], tables_fd, (0, host))
-    _attach(libbpf, handle, into)
 
 
 def trial(libbpf: Libbpf, features: Features) -> None:
@@ -187,7 +210,8 @@ def trial(libbpf: Libbpf, features: Features) -> None:
     bits = DATA_BITS[0]
     fd = libbpf.map_create(MAP_TYPE_ARRAY, "guard_trial", len(_ZERO), value_size(bits), 1)
     try:
-        with _loaded(libbpf, features, object_path(bits), fd, RING_BYTES):
+        every = gates.choose(gates.GATES, features.functions).gates
+        with _loaded(libbpf, features, object_path(bits), fd, every):
             pass
     finally:
         os.close(fd)
@@ -195,7 +219,7 @@ def trial(libbpf: Libbpf, features: Features) -> None:
 
 @contextmanager
 def _loaded(
-    libbpf: Libbpf, features: Features, path: Path, tables_fd: int, ring_bytes: int
+    libbpf: Libbpf, features: Features, path: Path, tables_fd: int, chosen: Sequence[Gate]
 ) -> Iterator[int]:
     """The object, loaded; closed at the end, when all that matters is pinned."""
     handle = libbpf.object_open(str(path))
@@ -203,40 +227,52 @@ def _loaded(
         rodata = libbpf.map_initial_value(libbpf.object_map(handle, ".rodata"))
         rodata[0] = bytes([features.rdonly_cast])
         libbpf.map_set_inner(libbpf.object_map(handle, MAPS["current"]), tables_fd)
-        libbpf.map_set_max_entries(libbpf.object_map(handle, MAPS["events"]), ring_bytes)
+        wanted = {gate.program for gate in chosen}
+        for gate in gates.GATES:
+            if gate.program not in wanted:
+                libbpf.program_set_autoload(libbpf.object_program(handle, gate.program), False)
         libbpf.object_load(handle)
         yield handle
     finally:
         libbpf.object_close(handle)
 
 
-def _attach(libbpf: Libbpf, handle: int, into: Instance) -> None:
+def _attach(libbpf: Libbpf, handle: int, into: Instance, chosen: Sequence[Gate]) -> None:
     """Attach every program; pin it and its link. Labels first, then the gates that read them."""
-    for program_name in (*PROGRAMS.values(), SWEEP):
-        program = libbpf.object_program(handle, program_name)
-        libbpf.pin(libbpf.program_fd(program), into.program(program_name))
-        if program_name == SWEEP:
-            link = libbpf.program_attach_iterator(program, program_name)
+    for name in (*(gate.program for gate in chosen), SWEEP):
+        program = libbpf.object_program(handle, name)
+        libbpf.pin(libbpf.program_fd(program), into.program(name))
+        if name == SWEEP:
+            link = libbpf.program_attach_iterator(program, name)
         else:
-            link = libbpf.program_attach(program, program_name)
+            link = libbpf.program_attach(program, name)
         try:
-            libbpf.pin(libbpf.link_fd(link), into.link(program_name))
+            libbpf.pin(libbpf.link_fd(link), into.link(name))
         finally:
             libbpf.link_destroy(link)
 
 
 def adopt(libbpf: Libbpf, instance: Instance, bits: int, host: int) -> Engine:
     """Open what another process pinned; it stays in force throughout. Raises LibbpfError."""
-    return _open(libbpf, instance, bits, host, RING_BYTES)
+    attached = set(instance.links())
+    pinned = tuple(gate for gate in gates.GATES if gate.program in attached)
+    return _open(libbpf, instance, bits, host, pinned, RING_BYTES)
 
 
-def _open(libbpf: Libbpf, instance: Instance, bits: int, host: int, ring_bytes: int) -> Engine:
+def _open(
+    libbpf: Libbpf,
+    instance: Instance,
+    bits: int,
+    host: int,
+    chosen: tuple[Gate, ...],
+    ring_bytes: int,
+) -> Engine:
     maps: dict[str, int] = {}
     try:
-        for pin in MAPS:
+        for pin in (*MAPS, *RINGS):
             maps[pin] = libbpf.open_pin(instance.map(pin))
     except LibbpfError:
         for fd in maps.values():
             os.close(fd)
         raise
-    return Engine(libbpf, instance, bits, maps, host, ring_bytes)
+    return Engine(libbpf, instance, bits, maps, host, chosen, ring_bytes)

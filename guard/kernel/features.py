@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from guard.errors import HostError
+from guard.kernel.gates import GATES
+from guard.kernel.gates import functions as gate_functions
 from guard.kernel.libbpf import Libbpf, LibbpfError
 
 LSM_LIST = Path("/sys/kernel/security/lsm")
@@ -23,12 +25,14 @@ RDONLY_CAST = "bpf_rdonly_cast"
 
 @dataclass(frozen=True, slots=True)
 class Features:
-    """Presence of what guard can use. ``lsm_list`` is None where it cannot be read."""
+    """Presence of what guard can use. ``lsm_list`` is None where it cannot be read;
+    ``functions`` are the kernel's among those that matter, with their parameters' number.
+    """
 
     release: str
     btf: bool
     lsm_list: tuple[str, ...] | None
-    functions: frozenset[str]
+    functions: dict[str, int]
     rename_lock: bool
 
     @property
@@ -45,10 +49,10 @@ class Features:
 def probe(libbpf: Libbpf, release: str) -> Features:
     """Ask the running kernel, whose ``release`` is uname -r. Changes nothing."""
     btf = KERNEL_BTF.exists()
-    functions: frozenset[str] = frozenset()
+    functions: dict[str, int] = {}
     if btf:
         try:
-            functions = libbpf.kernel_functions((RDONLY_CAST,))
+            functions = libbpf.kernel_functions((RDONLY_CAST, *gate_functions(GATES)))
         except LibbpfError:
             btf = False
     try:

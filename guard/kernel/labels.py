@@ -23,16 +23,13 @@ class Label:
     canary_class: int = 0
     exec_generation: int = 0
     check_generation: int = 0
+    canary_hook: int = 0
+    cgroup_id: int = 0
+    cgroup_mask: int = 0
+    cgroup_generation: int = 0
 
     def pack(self) -> bytes:
-        return _TASK.pack(
-            self.mask,
-            self.pending,
-            self.flags,
-            self.canary_class,
-            self.exec_generation,
-            self.check_generation,
-        )
+        return _TASK.pack(*(getattr(self, name) for name in TASK.fields))
 
 
 class Labels:
@@ -58,4 +55,6 @@ class Labels:
             value = self._libbpf.map_lookup(self._fd, key, TASK.size, f"label of {pid}")
         finally:
             os.close(pidfd)
-        return None if value is None else Label(*_TASK.unpack(value))
+        if value is None:
+            return None
+        return Label(**dict(zip(TASK.fields, _TASK.unpack(value), strict=True)))

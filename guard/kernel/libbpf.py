@@ -24,6 +24,7 @@ LIBRARY = "libbpf.so.1"
 # enum bpf_map_type and flags, include/uapi/linux/bpf.h
 MAP_TYPE_ARRAY = 2
 MAP_TYPE_RINGBUF = 27
+F_MMAPABLE = 1 << 10
 
 # enum bpf_attach_type, include/uapi/linux/bpf.h
 BPF_XDP, BPF_TCX_INGRESS, BPF_TCX_EGRESS = 37, 46, 47
@@ -59,6 +60,12 @@ class _LinkCreate(ctypes.Structure):
     """struct bpf_link_create_opts up to what every kind of link has."""
 
     _fields_ = (("sz", c_size_t), ("flags", c_uint32))
+
+
+class _MapCreate(ctypes.Structure):
+    """struct bpf_map_create_opts up to its flags."""
+
+    _fields_ = (("sz", c_size_t), ("_btf", c_uint32 * 5), ("map_flags", c_uint32))
 
 
 class _TestRunOptions(ctypes.Structure):
@@ -246,13 +253,17 @@ class Libbpf:
         with os.fdopen(fd, "rb", buffering=0) as stream:
             return stream.read()
 
-    def map_create(self, kind: int, name: str, key: int, value: int, entries: int) -> int:
+    def map_create(
+        self, kind: int, name: str, key: int, value: int, entries: int, flags: int = 0
+    ) -> int:
         """Create a map; ``key`` and ``value`` are sizes in bytes. Returns a descriptor."""
+        options = _MapCreate(sz=ctypes.sizeof(_MapCreate), map_flags=flags)
         function = self._function(
             "bpf_map_create", c_int, c_int, c_char_p, c_uint32, c_uint32, c_uint32, c_void_p
         )
         return self._check(
-            f"create map {name}", function(kind, name.encode(), key, value, entries, None)
+            f"create map {name}",
+            function(kind, name.encode(), key, value, entries, byref(options)),
         )
 
     def map_update(self, fd: int, key: bytes, value: bytes, what: str) -> None:

@@ -26,7 +26,8 @@ _MULTIPLIERS = 4096
 class Tables:
     """One generation, encoded: struct guard_root, the data (unpadded), struct guard_devices.
 
-    ``bits`` is the smallest size class. ``host`` are the policies for every task.
+    ``bits`` is the smallest size class. ``host`` are the policies that tasks without a
+    label may be under: host-wide ones, and those of control groups.
     """
 
     root: bytes
@@ -91,7 +92,7 @@ def encode(host_plan: HostPlan, generation: int) -> Tables:
     for slot, number in slots.items():
         at = first + slot * DEVICE.size
         devices[at : at + DEVICE.size] = _device(number, by_number[number].start, plan.foreign)
-    return Tables(bytes(root), plan.data, bytes(devices), bits, masks.host)
+    return Tables(bytes(root), plan.data, bytes(devices), bits, masks.host | masks.cgroup)
 
 
 def device_slot(device: int, multiplier: int) -> int:

@@ -328,7 +328,7 @@ TASK = Struct(
         "cgroup_id": Field(16, 8, 1, "Q"),
         "cgroup_mask": Field(24, 8, 1, "Q"),
         "cgroup_generation": Field(32, 4, 1, "I"),
-        "reserved": Field(36, 4, 1, "I"),
+        "canary_hook": Field(36, 4, 1, "I"),
         "flags": Field(40, 4, 1, "I"),
         "canary_class": Field(44, 4, 1, "I"),
         "exec_generation": Field(48, 4, 1, "I"),
@@ -337,7 +337,7 @@ TASK = Struct(
 )
 COUNTERS = Struct(
     "guard_counters",
-    48,
+    56,
     {
         "attempts": Field(0, 8, 1, "Q"),
         "dropped": Field(8, 8, 1, "Q"),
@@ -345,6 +345,7 @@ COUNTERS = Struct(
         "audited": Field(24, 8, 1, "Q"),
         "unclassified": Field(32, 8, 1, "Q"),
         "label_failed": Field(40, 8, 1, "Q"),
+        "killed": Field(48, 8, 1, "Q"),
     },
 )
 EVENT = Struct(

@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which program gates which verbs, on which kernel: the one table of hooks.
+
+The loader attaches what a policy set needs and refuses a set that this kernel
+cannot enforce; ``guard check --kernel`` asks the same table about kernels that
+it does not run on. Knows no libbpf.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+
+from guard.policy.model import Effect, KernelRule, NetRule, PathRule, Policy
+from guard.wire.layout import Hook, Section
+
+EVERY: frozenset[int] = frozenset()
+"""Verbs of a gate that all rules of its section need."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """One program on one hook.
+
+    ``section`` is None for what every policy set needs. ``verbs`` are the verbs
+    (kernel section: operations) that cannot be enforced without it; EVERY: all of the
+    section. ``parameters`` is how many the kernel's function must have for this
+    program, 0 where that never differed. ``spare``: a kernel without the hook loses
+    nothing, because others see the same there. ``since`` is the first release that has
+    the hook, for kernels that cannot be asked; () is before 6.1.
+    """
+
+    hook: Hook
+    program: str
+    section: Section | None = None
+    verbs: frozenset[int] = EVERY
+    parameters: int = 0
+    spare: bool = False
+    since: tuple[int, int] = ()  # type: ignore[assignment]
+
+    @property
+    def function(self) -> str:
+        """The kernel's function that the program is attached to."""
+        return f"bpf_lsm_{self.hook.name.lower()}"
+
+
+LABELS = (
+    Gate(Hook.TASK_ALLOC, "guard_task_alloc"),
+    Gate(Hook.BPRM_CREDS_FOR_EXEC, "guard_exec_begin"),
+    Gate(Hook.BPRM_CHECK_SECURITY, "guard_exec_check"),
+    Gate(Hook.BPRM_COMMITTED_CREDS, "guard_exec_commit"),
+)
+"""Attached first: gates read the labels that these keep."""
+
+GATES: tuple[Gate, ...] = (
+    *LABELS,
+    Gate(Hook.FILE_OPEN, "guard_file_open", Section.FILE),
+)
+"""All gates, in the order in which they are attached."""
+
+SWEEP = "guard_sweep"
+"""The iterator that labels tasks that run already."""
+
+
+def needed(policies: Iterable[Policy]) -> tuple[Gate, ...]:
+    """The gates without which something that these policies say would not be enforced.
+
+    The file gate is always among them: guard's own canary goes through it.
+    """
+    wanted = wanted_verbs(policies)
+    return tuple(gate for gate in GATES if _is_needed(gate, wanted))
+
+
+def wanted_verbs(policies: Iterable[Policy]) -> dict[Section, frozenset[int] | None]:
+    """Per section that is gated, the verbs that rules name; None where a default denies all."""
+    found: dict[Section, frozenset[int] | None] = {}
+    for policy in policies:
+        sections = (policy.file, policy.exec, policy.net, policy.kernel)
+        for number, section in zip(Section, sections, strict=True):
+            if section is None:
+                continue
+            named = found.get(number, frozenset())
+            if section.default is Effect.DENY or named is None:
+                found[number] = None
+            else:
+                found[number] = named.union(*(_verbs(rule) for rule in section.rules))
+    return found
+
+
+def _verbs(rule: PathRule | NetRule | KernelRule) -> Sequence[int]:
+    return rule.ops if isinstance(rule, KernelRule) else rule.verbs
+
+
+def _is_needed(gate: Gate, wanted: dict[Section, frozenset[int] | None]) -> bool:
+    if gate.section is None or gate.hook is Hook.FILE_OPEN:
+        return True
+    if gate.section not in wanted:
+        return False
+    verbs = wanted[gate.section]
+    return verbs is None or not gate.verbs or bool(verbs & gate.verbs)
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What is to be loaded on one kernel, and what it lacks."""
+
+    gates: tuple[Gate, ...]
+    missing: tuple[Gate, ...]
+
+
+def choose(gates: Iterable[Gate], parameters: dict[str, int]) -> Choice:
+    """Of the programs for each hook, the one that fits a kernel.
+
+    ``parameters`` has, for each function of the kernel among the gates', how many
+    parameters it takes; a function that is not there, the kernel does not have.
+    """
+    by_hook: dict[Hook, list[Gate]] = {}
+    for gate in gates:
+        by_hook.setdefault(gate.hook, []).append(gate)
+    chosen: list[Gate] = []
+    missing: list[Gate] = []
+    for variants in by_hook.values():
+        fitting = [
+            gate
+            for gate in variants
+            if gate.function in parameters and gate.parameters in (0, parameters[gate.function])
+        ]
+        if fitting:
+            chosen.append(fitting[0])
+        elif not variants[0].spare:
+            missing.append(variants[0])
+    return Choice(tuple(chosen), tuple(missing))
+
+
+def functions(gates: Iterable[Gate]) -> Collection[str]:
+    """The kernel functions that are to be looked for."""
+    return {gate.function for gate in gates}
