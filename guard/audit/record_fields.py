@@ -135,7 +135,9 @@ IDENTITY = (
     Field(
         "ancestors",
         Many(_ANCESTOR, ANCESTORS),
-        f"parent first, {ANCESTORS} at most, as found when the process was first recorded",
+        f"parent first, {ANCESTORS} at most, as found when the process was first recorded;"
+        " null: not looked up",
+        null=True,
     ),
 )
 

@@ -40,14 +40,16 @@ _CACHE = 1024
 # What stands in a process whose identity nobody looks up.
 NO_IDENTITY = (
     b'"user":null,"group":null,"cgroup_path":null,"unit":null,"user_unit":null,'
-    b'"container":null,"ancestors":[]'
+    b'"container":null,"ancestors":null'
 )
 
 
 class Identities(Protocol):
     """What the host knows of processes: guard.audit.identity.ProcessCache."""
 
-    version: int
+    @property
+    def version(self) -> int:
+        """Counts up when a piece given before would be another now."""
 
     def fragment(
         self,

@@ -87,7 +87,9 @@ STACK = Stack((Frame(0xFFFFFFFF81000000, b"vfs_open", 16, b"kernel"),), (Frame(0
 class FixedIdentity:
     """An identity with something in every member; any bytes may be chosen."""
 
-    version = 0
+    @property
+    def version(self) -> int:
+        return 0
 
     def __init__(self, user: bytes = b"www-data", unit: bytes = b"nginx.service") -> None:
         self._fragment = (

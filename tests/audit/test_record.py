@@ -47,7 +47,7 @@ GOLDEN = (
     b'"exe":"/usr/bin/cat","exe_device":"8:2","exe_inode":"77","uid":33,"gid":34,'
     b'"cgroup":"1152921504606846977","comm":"cat",'
     b'"user":null,"group":null,"cgroup_path":null,"unit":null,"user_unit":null,'
-    b'"container":null,"ancestors":[]},"flags":[],"killed":false,"suppressed":0}'
+    b'"container":null,"ancestors":null},"flags":[],"killed":false,"suppressed":0}'
 )
 
 
