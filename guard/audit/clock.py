@@ -44,6 +44,10 @@ class Clock:
         """Now, in nanoseconds since boot."""
         return self._read()[1]
 
+    def wall_ns(self, boot_ns: int) -> int:
+        """Wall time of a moment since boot, nanoseconds since 1970, by the offset last read."""
+        return boot_ns + self._offset
+
     def wall(self, boot_ns: int) -> str:
         """RFC 3339 in UTC with microseconds: ``2026-03-16T09:05:07.000042Z``.
 
