@@ -18,6 +18,7 @@ from guard.audit.clock import Clock
 from guard.audit.collect import Collector
 from guard.audit.decode import Counters
 from guard.audit.decode import counters as decode_counters
+from guard.audit.enrich import Enrichment, enrichment
 from guard.audit.lifecycle import Lifecycle
 from guard.audit.origin import read_origin
 from guard.audit.record import Recorder
@@ -68,6 +69,7 @@ class Session:
     indexes: dict[int, GenerationIndex]
     generation: int
     canary_class: int
+    enrichment: Enrichment
     started: float = field(default_factory=time.time)
 
     def label(self, pid: int) -> None:
@@ -102,6 +104,7 @@ class Session:
 
     def settle(self) -> None:
         """Compare the kernel's counters with what arrived, and report what is missing."""
+        self.enrichment.settle()
         self.collector.settle(self.counters())
 
     def counters(self) -> list[Counters]:
@@ -205,17 +208,28 @@ def _stream(
     ring = Rings([map_ring(loaded.maps[name], loaded.ring_bytes) for name in RINGS])
     fan_out = FanOut(sinks)
     lifecycle = Lifecycle(read_origin(f"{epoch}/guard"), clock)
+    enriched = enrichment(clock)
     collector = Collector(
         ring,
-        Recorder(clock, indexes.get),
-        JsonRenderer(read_origin(epoch)).line,
+        Recorder(clock, indexes.get, enriched.hashes),
+        JsonRenderer(read_origin(epoch), enriched.identities).line,
         fan_out,
         lifecycle,
         clock,
         Sequences(),
     )
     return Session(
-        loaded, policies, tree, collector, lifecycle, ring, fan_out, indexes, 1, canary_class
+        loaded,
+        policies,
+        tree,
+        collector,
+        lifecycle,
+        ring,
+        fan_out,
+        indexes,
+        1,
+        canary_class,
+        enriched,
     )
 
 
