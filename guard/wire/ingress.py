@@ -29,7 +29,7 @@ class Action(IntEnum):
 
 class Class(IntEnum):
     # enum ingress_class
-    FINE = 32768
+    FINE = 1073741824
 
 
 class Column(IntEnum):
@@ -96,7 +96,7 @@ class Limit(IntEnum):
     EVENTS_PER_TICK = 8
     ETHERTYPES = 16
     TARGETS = 64
-    HEAD = 96
+    HEAD = 128
 
 
 class Reason(IntEnum):
@@ -148,6 +148,17 @@ class Verdict(IntEnum):
     REDIRECT = 4
 
 
+CONSTANTS = Struct(
+    "ingress_constants",
+    32,
+    {
+        "seed": Field(0, 16, 2, "Q"),
+        "table_mask": Field(16, 4, 1, "I"),
+        "flow_timeout": Field(20, 4, 1, "I"),
+        "fragment_timeout": Field(24, 4, 1, "I"),
+        "reserved": Field(28, 4, 1, "I"),
+    },
+)
 COUNT = Struct(
     "ingress_count",
     64,
@@ -163,9 +174,21 @@ COUNT = Struct(
         "in_tick": Field(60, 4, 1, "I"),
     },
 )
+DECISION = Struct(
+    "ingress_decision",
+    24,
+    {
+        "slot": Field(0, 4, 1, "I"),
+        "reason": Field(4, 4, 1, "I"),
+        "verdict": Field(8, 4, 1, "I"),
+        "sample": Field(12, 4, 1, "I"),
+        "generation": Field(16, 4, 1, "I"),
+        "audit": Field(20, 4, 1, "I"),
+    },
+)
 EVENT = Struct(
     "ingress_event",
-    192,
+    224,
     {
         "boot_ns": Field(0, 8, 1, "Q"),
         "sequence": Field(8, 8, 1, "Q"),
@@ -190,7 +213,7 @@ EVENT = Struct(
         "readable": Field(89, 1, 1, "B"),
         "head_size": Field(90, 2, 1, "H"),
         "reserved": Field(92, 4, 4, "B"),
-        "head": Field(96, 96, 96, "B"),
+        "head": Field(96, 128, 128, "B"),
     },
 )
 FIELD_TABLE = Struct(
@@ -356,7 +379,9 @@ TIMED_BUCKET = Struct(
 )
 
 STRUCTS = (
+    CONSTANTS,
     COUNT,
+    DECISION,
     EVENT,
     FIELD_TABLE,
     FINE,

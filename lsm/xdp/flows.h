@@ -35,7 +35,7 @@ enum flow_kind {
 
 static __noinline __u64 flow_hash(const struct flow *f)
 {
-	__u64 hash = mix(seed[0] ^ f->kind, f->local_high);
+	__u64 hash = mix(constants.seed[0] ^ f->kind, f->local_high);
 
 	hash = mix(hash, f->local_low);
 	hash = mix(hash, f->remote_high);
@@ -165,18 +165,18 @@ static __noinline bool ends_known(struct xdp_md *ctx, __u32 flags, struct flow *
 	if (f->kind == PROTOCOL_TCP) {
 		if ((flags & INGRESS_FLAG_TCP_SOCKETS) && socket_known(ctx, f, is_ip4))
 			return true;
-		return (flags & INGRESS_FLAG_TCP_FLOWS) && flow_known(f, flow_timeout);
+		return (flags & INGRESS_FLAG_TCP_FLOWS) && flow_known(f, constants.flow_timeout);
 	}
 	if (!(flags & INGRESS_FLAG_UDP_FLOWS))
 		return false;
-	if (flow_known(f, flow_timeout))
+	if (flow_known(f, constants.flow_timeout))
 		return true;
 	if (f->kind != PROTOCOL_UDP)
 		return false;
 	/* An answer to what was sent to a group or to all comes from anybody. */
 	f->kind |= FLOW_ASKED_ALL;
 	f->remote_high = f->remote_low = f->local_high = f->local_low = 0;
-	return flow_known(f, flow_timeout);
+	return flow_known(f, constants.flow_timeout);
 }
 
 /* The packet that an ICMP error quotes, turned round; false when it cannot be told. */
@@ -271,12 +271,12 @@ GLOBAL int is_return_traffic(struct xdp_md *ctx, __u32 flags, const struct packe
 		flow_of(p, &f);
 		f.local_port = bpf_ntohs(icmp[2]);
 		f.remote_port = 0;
-		return flow_known(&f, flow_timeout);
+		return flow_known(&f, constants.flow_timeout);
 	}
 	if (!is_error(p) || !quoted(ctx, p, &f))
 		return false;
 	if (f.kind == PROTOCOL_ICMP || f.kind == PROTOCOL_ICMP6)
-		return flow_known(&f, flow_timeout);
+		return flow_known(&f, constants.flow_timeout);
 	return ends_known(ctx, flags, &f, p->family == 4);
 }
 

@@ -43,7 +43,7 @@ static __noinline __u32 observe(struct xdp_md *ctx, const struct packet *p, cons
 
 	for (int i = 0; i < INGRESS_LIMIT_OBSERVERS; i++) {
 		const struct ingress_rule *rule;
-		struct decision d = { .reason = INGRESS_REASON_RULE, .verdict = XDP_PASS };
+		struct ingress_decision d = { .reason = INGRESS_REASON_RULE, .verdict = XDP_PASS };
 
 		if (!word)
 			break;
@@ -61,7 +61,7 @@ static __noinline __u32 observe(struct xdp_md *ctx, const struct packet *p, cons
 
 /* All limits that match must have room. Sets the slot of the rule that speaks. */
 static __noinline bool all_within(const struct packet *p, const __u8 *tables, __u64 word,
-				  struct decision *d)
+				  struct ingress_decision *d)
 {
 	const struct ingress_root *root = (const void *)tables;
 
@@ -79,21 +79,19 @@ static __noinline bool all_within(const struct packet *p, const __u8 *tables, __
 	return true;
 }
 
-/* A verdict on a packet that was not classified. */
+/* A verdict on a packet that was not classified; `s` is this packet's scratch. */
 static __always_inline int by_reason(struct xdp_md *ctx, const struct ingress_root *root,
-				     const struct packet *p, __u32 reason, __u32 verdict)
+				     struct scratch *s, __u32 reason, __u32 verdict)
 {
-	struct decision d = {
-		.slot = reason,
-		.reason = reason,
-		.verdict = verdict,
-		.sample = root->reason_sample,
-		.generation = root->generation,
-		.audit = root->flags & INGRESS_FLAG_AUDIT,
-	};
+	struct ingress_decision *d = &s->decision;
 
-	account(ctx, p, &d, false, verdict != XDP_PASS);
-	return verdict == XDP_PASS || d.audit ? let_in(ctx, root->flags) : verdict;
+	d->slot = d->reason = reason;
+	d->verdict = verdict;
+	d->sample = root->reason_sample;
+	d->generation = root->generation;
+	d->audit = root->flags & INGRESS_FLAG_AUDIT;
+	account(ctx, &s->packet, d, false, verdict != XDP_PASS);
+	return verdict == XDP_PASS || d->audit ? let_in(ctx, root->flags) : verdict;
 }
 
 static __noinline bool is_listed(const struct ingress_root *root, __u16 ethertype)
@@ -118,7 +116,7 @@ int guard_ingress(struct xdp_md *ctx)
 	const struct ingress_root *root = (const void *)tables;
 	const struct ingress_rule *rule;
 	struct scratch *s = scratch();
-	struct decision *d;
+	struct ingress_decision *d;
 	struct packet *p;
 	struct rows *rows;
 	__u32 flags, bit, mirror = 0;
@@ -134,36 +132,32 @@ int guard_ingress(struct xdp_md *ctx)
 	__builtin_memset(d, 0, sizeof(*d));
 	p->frame = (void *)(long)ctx->data_end - (void *)(long)ctx->data;
 	if (!tables) {
-		struct decision fault = {
-			.slot = INGRESS_REASON_NO_TABLES,
-			.reason = INGRESS_REASON_NO_TABLES,
-			.verdict = XDP_ABORTED,
-			.sample = 1,
-		};
-
-		account(ctx, p, &fault, false, true);
+		d->slot = d->reason = INGRESS_REASON_NO_TABLES;
+		d->verdict = XDP_ABORTED;
+		d->sample = 1;
+		account(ctx, p, d, false, true);
 		return XDP_ABORTED;
 	}
 	flags = root->flags;
 	if (flags & INGRESS_FLAG_EMPTY)
-		return by_reason(ctx, root, p, INGRESS_REASON_EMPTY, XDP_PASS);
+		return by_reason(ctx, root, s, INGRESS_REASON_EMPTY, XDP_PASS);
 	parse(ctx, p);
 	if (!p->family && !p->reason) {
 		if (is_listed(root, p->ethertype))
-			return by_reason(ctx, root, p, INGRESS_REASON_ETHERTYPE, XDP_PASS);
-		return by_reason(ctx, root, p, INGRESS_REASON_NOT_IP,
+			return by_reason(ctx, root, s, INGRESS_REASON_ETHERTYPE, XDP_PASS);
+		return by_reason(ctx, root, s, INGRESS_REASON_NOT_IP,
 				 flags & INGRESS_FLAG_DROP ? XDP_DROP : XDP_PASS);
 	}
 	if (p->reason &&
 	    (!(flags & INGRESS_FLAG_MATCH_UNREADABLE) || !(p->readable & READABLE_ADDRESSES)))
-		return by_reason(ctx, root, p, p->reason, XDP_DROP);
+		return by_reason(ctx, root, s, p->reason, XDP_DROP);
 	if (p->fragment == INGRESS_FRAGMENT_LATER) {
 		struct flow f = {};
 
 		if (flags & INGRESS_FLAG_DROP_FRAGMENTS)
-			return by_reason(ctx, root, p, INGRESS_REASON_FRAGMENT, XDP_DROP);
+			return by_reason(ctx, root, s, INGRESS_REASON_FRAGMENT, XDP_DROP);
 		fragments_of(p, &f);
-		p->tracked = !p->reason && flow_known(&f, fragment_timeout);
+		p->tracked = !p->reason && flow_known(&f, constants.fragment_timeout);
 	}
 	classify(tables, root, p, ctx->ingress_ifindex, rows);
 	if (flags & INGRESS_FLAG_OBSERVERS)
@@ -205,7 +199,7 @@ int guard_ingress(struct xdp_md *ctx)
 
 			if (sent == XDP_REDIRECT)
 				return XDP_REDIRECT;
-			return by_reason(ctx, root, p, INGRESS_REASON_NO_TARGET, XDP_ABORTED);
+			return by_reason(ctx, root, s, INGRESS_REASON_NO_TARGET, XDP_ABORTED);
 		}
 	} else if (limits) {
 		account(ctx, p, d, false, false);
@@ -303,6 +297,8 @@ ANCHOR(struct, ingress_probe);
 ANCHOR(struct, ingress_probes);
 ANCHOR(struct, ingress_source_bucket);
 ANCHOR(struct, ingress_flow_bucket);
+ANCHOR(struct, ingress_constants);
+ANCHOR(struct, ingress_decision);
 ANCHOR(struct, ingress_event);
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

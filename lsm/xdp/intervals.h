@@ -34,6 +34,8 @@ static __always_inline __u32 class_of(const __u8 *tables, const struct ingress_i
 		return interval & 1;
 	if (list->width == 1)
 		return *AT(__u8, tables, list->classes + interval);
+	if (list->width == 4)
+		return *AT(__u32, tables, list->classes + interval * 4);
 	return *AT(__u16, tables, list->classes + interval * 2);
 }
 

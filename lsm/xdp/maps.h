@@ -17,13 +17,12 @@ typedef _Bool bool;
 /* What lies behind the mask: a row, or any struct, may begin at the last masked byte. */
 #define TABLE_SLACK 8192
 
-/* Set by the loader before load; the verifier sees them as constants. */
-const volatile __u32 table_mask = (1u << 20) - 1; /* bytes of a generation, less one */
-const volatile __u32 ticks_per_second = 250; /* CONFIG_HZ of this kernel */
-const volatile __u64 seed[2] = {};	/* random: nobody outside can aim at a bucket */
-/* In units of 2^FLOW_SHIFT jiffies. */
-const volatile __u32 flow_timeout = 120;
-const volatile __u32 fragment_timeout = 30;
+/* Alone in its section, so that the loader writes a map's whole value. */
+const volatile struct ingress_constants constants SEC(".rodata.constants") = {
+	.table_mask = (1u << 20) - 1,
+	.flow_timeout = 120,
+	.fragment_timeout = 30,
+};
 
 struct generation_map {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -138,7 +137,7 @@ static __always_inline const __u8 *current_tables(void)
 }
 
 /* What is at a byte offset of the tables: any offset is safe, a masked one is another's. */
-#define AT(type, tables, offset) ((const type *)((tables) + ((__u32)(offset) & table_mask)))
+#define AT(type, tables, offset) ((const type *)((tables) + ((__u32)(offset) & constants.table_mask)))
 
 /*
  * A function that the verifier follows once and by itself, not once for each state
@@ -167,7 +166,7 @@ static __always_inline __u32 lowest_bit(__u64 word)
 static __always_inline __u64 mix(__u64 hash, __u64 value)
 {
 	hash = (hash ^ value) * 0xff51afd7ed558ccdull;
-	hash = (hash ^ hash >> 33 ^ seed[1]) * 0xc4ceb9fe1a85ec53ull;
+	hash = (hash ^ hash >> 33 ^ constants.seed[1]) * 0xc4ceb9fe1a85ec53ull;
 	return hash ^ hash >> 29;
 }
 

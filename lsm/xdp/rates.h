@@ -60,7 +60,7 @@ GLOBAL int within_source(const struct packet *p, __u32 slot, __u64 cost,
 
 	if (!p)
 		return false;
-	hash = mix(mix(mix(seed[0], p->source_high), p->source_low), slot);
+	hash = mix(mix(mix(constants.seed[0], p->source_high), p->source_low), slot);
 	key = hash % INGRESS_LIMIT_SOURCE_BUCKETS;
 	tag = hash >> 48;
 	bucket = bpf_map_lookup_elem(&ingress_sources, &key);

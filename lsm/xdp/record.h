@@ -5,16 +5,6 @@
 
 #include "parse.h"
 
-/* What was decided about one packet, and what it counts under. */
-struct decision {
-	__u32 slot;
-	__u32 reason;
-	__u32 verdict;	/* enum xdp_action */
-	__u32 sample;	/* record one in so many; 0: none */
-	__u32 generation;
-	__u32 audit;	/* the policy only audits: not enforced */
-};
-
 /* Slot 0 has no packets of its own: it numbers this CPU's events. */
 static __always_inline __u64 next_sequence(void)
 {
@@ -24,7 +14,7 @@ static __always_inline __u64 next_sequence(void)
 	return all ? all->recorded++ : 0;
 }
 
-GLOBAL int record(struct xdp_md *ctx, const struct packet *p, const struct decision *d,
+GLOBAL int record(struct xdp_md *ctx, const struct packet *p, const struct ingress_decision *d,
 		  struct ingress_count *count)
 {
 	struct ingress_event *event;
@@ -68,9 +58,8 @@ GLOBAL int record(struct xdp_md *ctx, const struct packet *p, const struct decis
 	__builtin_memset(event->head, 0, sizeof(event->head));
 	if (head > INGRESS_LIMIT_HEAD)
 		head = INGRESS_LIMIT_HEAD;
-	OPAQUE(head);
-	if (head > 0 && head <= INGRESS_LIMIT_HEAD)
-		bpf_xdp_load_bytes(ctx, 0, event->head, head);
+	/* 1 to 128 bytes, as every verifier sees; a frame has at least 14. */
+	bpf_xdp_load_bytes(ctx, 0, event->head, ((head - 1) & (INGRESS_LIMIT_HEAD - 1)) + 1);
 	event->head_size = head;
 	bpf_ringbuf_submit(event, 0);
 	return 0;
@@ -78,7 +67,7 @@ GLOBAL int record(struct xdp_md *ctx, const struct packet *p, const struct decis
 
 /* Counts the decision; records it if it is to be, its turn has come and not too many were. */
 static __always_inline void account(struct xdp_md *ctx, const struct packet *p,
-				    const struct decision *d, bool over, bool wanted)
+				    const struct ingress_decision *d, bool over, bool wanted)
 {
 	struct ingress_count *count = bpf_map_lookup_elem(&ingress_counts, &d->slot);
 	__u64 number;

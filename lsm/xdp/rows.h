@@ -168,7 +168,7 @@ GLOBAL int timed_sets(const struct packet *p)
 			break;
 		if (probe->family != p->family)
 			continue;
-		tag = mix(seed[0], p->source_high & probe->mask_high);
+		tag = mix(constants.seed[0], p->source_high & probe->mask_high);
 		tag = mix(tag, p->source_low & probe->mask_low);
 		tag = mix(tag, probe->salt);
 		key = (tag >> 40) % INGRESS_LIMIT_TIMED_BUCKETS;

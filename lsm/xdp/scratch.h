@@ -13,9 +13,9 @@
 
 /* XDP programs of one CPU do not interrupt each other: they run with soft interrupts off. */
 struct scratch {
+	struct ingress_decision decision;
 	struct packet packet;
 	struct rows rows;
-	struct decision decision;
 	__u32 tick;	/* jiffy of the last answer, and how many it had */
 	__u32 in_tick;
 };

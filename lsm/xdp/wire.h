@@ -34,7 +34,7 @@ enum ingress_limit {
 	INGRESS_LIMIT_EVENTS_PER_TICK = 8, /* records of one slot on one CPU in a jiffy */
 	INGRESS_LIMIT_ETHERTYPES = 16,
 	INGRESS_LIMIT_TARGETS = 64,	/* interfaces, and CPUs, of redirect and mirror rules */
-	INGRESS_LIMIT_HEAD = 96,	/* bytes of the frame in an event */
+	INGRESS_LIMIT_HEAD = 128,	/* bytes of the frame in an event */
 };
 
 /*
@@ -141,7 +141,7 @@ struct ingress_intervals {
 	__u32 root;	/* u32 per cell, and one more: index of its first key */
 	__u32 keys;
 	__u32 classes;	/* of interval i, which ends before key i */
-	__u32 width;	/* bytes of a class: 1 or 2; 0: the class is i & 1 */
+	__u32 width;	/* bytes of a class: 1 or 2, v6: 4; 0: the class is i & 1 */
 	__u32 rows;	/* class 0's row */
 	__u32 fine;	/* v6: struct ingress_fine of classes with INGRESS_CLASS_FINE */
 	__u32 fine_keys; /* v6: u64 low halves */
@@ -149,7 +149,7 @@ struct ingress_intervals {
 };
 
 enum ingress_class {
-	INGRESS_CLASS_FINE = 32768,	/* v6: the low half decides; the rest is an index */
+	INGRESS_CLASS_FINE = 1073741824, /* v6: the low half decides; the rest is an index */
 };
 
 /* One /64 that longer prefixes divide. */
@@ -290,6 +290,25 @@ enum ingress_verdict {
 	INGRESS_VERDICT_PASS = 2,
 	INGRESS_VERDICT_TX = 3,
 	INGRESS_VERDICT_REDIRECT = 4,
+};
+
+/* What the loader sets before load; the verifier sees it as constant. */
+struct ingress_constants {
+	__u64 seed[2];	/* random: nobody outside can aim at a bucket */
+	__u32 table_mask; /* bytes of a generation without its slack, less one */
+	__u32 flow_timeout; /* in units of 2^8 jiffies */
+	__u32 fragment_timeout;
+	__u32 reserved;
+};
+
+/* What was decided about one packet, and what it counts under; first in the scratch map. */
+struct ingress_decision {
+	__u32 slot;
+	__u32 reason;	/* enum ingress_reason */
+	__u32 verdict;	/* enum ingress_verdict */
+	__u32 sample;	/* record one in so many; 0: none */
+	__u32 generation;
+	__u32 audit;	/* the policy only audits: not enforced */
 };
 
 /* One record in the ring. */
