@@ -11,7 +11,6 @@ from __future__ import annotations
 import os
 import struct
 from collections.abc import Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -60,6 +59,9 @@ OWN = (CURRENT, "ingress_parts")
 
 # What may be read past the last masked byte: TABLE_SLACK in lsm/xdp/maps.h.
 SLACK = 8192
+# Packets that wait for another CPU, at most.
+_QUEUE = 2048
+
 _ZERO = struct.pack("=I", 0)
 WORDS = struct.Struct("=4Q")
 CONSTANTS = "constants"
@@ -111,6 +113,10 @@ class Ingress:
             found[slot] = dict(zip(COUNT.fields, map(sum, zip(*each, strict=True)), strict=True))
         return found
 
+    def now(self) -> int:
+        """The kernel's clock in jiffies, which the ends of timed entries are told in."""
+        return clock(self.libbpf, self.programs[CLOCK])[0]
+
     def set_probes(self, probes: bytes) -> None:
         """Which sets and prefix lengths have TTL entries: struct ingress_probes."""
         padded = probes + bytes(PROBES.size - len(probes))
@@ -125,42 +131,36 @@ class Ingress:
                 self.maps["ingress_parts"], _u32(_NEXT), _u32(program), "next program"
             )
 
-    def set_targets(self, devices: Sequence[int], cpus: Sequence[int]) -> None:
-        """Where redirect and mirror rules send: interface indexes and CPU numbers, by target."""
-        for number, index in enumerate(devices):
-            for name in ("ingress_devices", "ingress_mirrors"):
-                self.libbpf.map_update(self.maps[name], _u32(number), _u32(index), name)
-        for number, cpu in enumerate(cpus):
-            # The value is the queue's length: struct bpf_cpumap_val.
-            self.libbpf.map_update(
-                self.maps["ingress_cpus"], _u32(number), _u32(2048), f"cpu {cpu}"
-            )
+    def set_targets(
+        self, devices: Sequence[int], cpus: Sequence[int], mirrors: Sequence[int]
+    ) -> None:
+        """Where redirect and mirror rules send: interface indexes and CPUs, by target's number.
 
-    def attach(self, interface: Interface, wanted: Wanted, watch: bool) -> Attached:
-        """Filter one more interface, and pin that; ``watch`` what leaves through it, too.
-
-        Raises HostError with a remedy; then nothing is attached.
+        An interface that is not there (index 0) is left out: what is sent to it is lost, and
+        counted.
         """
-        with ExitStack() as undo:
-            made = xdp.attach(self.libbpf, self.programs[FILTER], interface, wanted)
-            undo.callback(os.close, made.link)
-            more = self._beside(interface, undo) if watch else {}
-            for name, fd in ({f"xdp_{interface.index}": made.link} | more).items():
-                path = self.instance.link(name)
-                self.libbpf.pin(fd, path)
-                undo.callback(os.unlink, path)
-                self.links[name] = fd
-                undo.callback(self.links.pop, name)
-            undo.pop_all()
+        for name, some in (("ingress_devices", devices), ("ingress_mirrors", mirrors)):
+            for number, index in enumerate(some):
+                if index:
+                    self.libbpf.map_update(self.maps[name], _u32(number), _u32(index), name)
+        for cpu in cpus:
+            # The key is the CPU, the value the queue's length: struct bpf_cpumap_val.
+            self.libbpf.map_update(self.maps["ingress_cpus"], _u32(cpu), _u32(_QUEUE), f"cpu {cpu}")
+
+    def attach(self, interface: Interface, wanted: Wanted) -> Attached:
+        """Filter one more interface, and pin that. Raises HostError; then nothing is attached."""
+        made = xdp.attach(self.libbpf, self.programs[FILTER], interface, wanted)
+        self._keep(f"xdp_{interface.index}", made.link)
         return made
 
-    def _beside(self, interface: Interface, undo: ExitStack) -> dict[str, int]:
-        """Links of the programs that watch what leaves, and that send copies."""
-        made = {}
+    def watch(self, interface: Interface) -> None:
+        """See what leaves through an interface, and send copies. Raises HostError with a remedy."""
         for program, kind, name in (
             (LEAVES, BPF_TCX_EGRESS, f"leaves_{interface.index}"),
             (MIRROR, BPF_TCX_INGRESS, f"mirror_{interface.index}"),
         ):
+            if name in self.links:
+                continue
             what = f"attach beside {interface.name}"
             try:
                 fd = self.libbpf.tcx_attach(self.programs[program], interface.index, kind, what)
@@ -170,9 +170,16 @@ class Ingress:
                     remedy="this needs tcx, a kernel from 6.6 on; without it say"
                     " `established: {tcp: true, neighbours: true}` and use no mirror rule",
                 ) from error
-            undo.callback(os.close, fd)
-            made[name] = fd
-        return made
+            self._keep(name, fd)
+
+    def _keep(self, name: str, fd: int) -> None:
+        """Pin a link. Raises LibbpfError; then it is closed."""
+        try:
+            self.libbpf.pin(fd, self.instance.link(name))
+        except LibbpfError:
+            os.close(fd)
+            raise
+        self.links[name] = fd
 
     def detach(self, index: int) -> None:
         """Take the filter off an interface, or tidy up after one that is gone."""
@@ -210,6 +217,12 @@ def table(libbpf: Libbpf, generation: bytes, bits: int) -> int:
         os.close(fd)
         raise
     return fd
+
+
+def clock(libbpf: Libbpf, program: int) -> tuple[int, int]:
+    """Jiffies and nanoseconds (CLOCK_MONOTONIC) as the clock program tells them."""
+    jiffies, nanoseconds = struct.unpack_from("=QQ", libbpf.test_run(program, bytes(64)).packet)
+    return jiffies, nanoseconds
 
 
 def adopt(libbpf: Libbpf, instance: Instance) -> Ingress:

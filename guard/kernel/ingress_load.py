@@ -9,12 +9,12 @@ from __future__ import annotations
 import os
 import struct
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from guard.errors import HostError
-from guard.kernel import pins, xdp
+from guard.kernel import pins, timed, xdp
 from guard.kernel.engine import OBJECTS
 from guard.kernel.ingress import (
     CLOCK,
@@ -33,11 +33,12 @@ from guard.kernel.ingress import (
     WORDS,
     Constants,
     Ingress,
+    clock,
     table,
 )
 from guard.kernel.libbpf import MAP_TYPE_ARRAY, Libbpf
 from guard.kernel.pins import Instance
-from guard.wire.elf import variables
+from guard.wire import ingress as wire
 
 OBJECT = "ingress.bpf.o"
 
@@ -83,22 +84,16 @@ def hertz(libbpf: Libbpf) -> int:
         finally:
             os.close(inner)
         fd = libbpf.program_fd(libbpf.object_program(handle, CLOCK))
-        jiffies, began = _clock(libbpf, fd)
+        jiffies, began = clock(libbpf, fd)
         while True:
             time.sleep(_CLOCK_NS / 1e9)
-            later, now = _clock(libbpf, fd)
+            later, now = clock(libbpf, fd)
             if now - began >= _CLOCK_NS:
                 break
     finally:
         libbpf.object_close(handle)
     seen = (later - jiffies) * 1e9 / (now - began)
     return min(_HERTZ, key=lambda rate: abs(rate - seen) / rate)
-
-
-def _clock(libbpf: Libbpf, program: int) -> tuple[int, int]:
-    out = libbpf.test_run(program, bytes(64)).packet
-    first, second = struct.unpack_from("=QQ", out)
-    return first, second
 
 
 def load(
@@ -115,6 +110,7 @@ def load(
         first, second = struct.unpack("=QQ", os.urandom(16))
         constants = Constants(bits_for(len(generation)), ticks, (first, second))
         made = _make(libbpf, hidden, generation, constants, {})
+        timed.create(made)
         undo.pop_all()
     return made, hidden
 
@@ -204,21 +200,18 @@ def _loaded(
 ) -> Iterator[int]:
     """The object, loaded with its constants; closed at the end, when all is pinned."""
     path = _object()
-    places = variables(path.read_bytes())
     handle = libbpf.object_open(str(path))
     try:
-        rodata = libbpf.map_initial_value(libbpf.object_map(handle, ".rodata"))
         shift = 1 << FLOW_SHIFT
-        for name, value in (
-            ("table_mask", _u32((1 << constants.bits) - 1)),
-            ("ticks_per_second", _u32(constants.ticks)),
-            ("flow_timeout", _u32(-(-FLOW_SECONDS * constants.ticks // shift))),
-            ("fragment_timeout", _u32(-(-FRAGMENT_SECONDS * constants.ticks // shift))),
-            ("seed", struct.pack("=QQ", *constants.seed)),
-        ):
-            place = places[name]
-            for at, byte in enumerate(value, place.offset):
-                rodata[at] = bytes([byte])
+        value = {
+            "table_mask": (1 << constants.bits) - 1,
+            "flow_timeout": -(-FLOW_SECONDS * constants.ticks // shift),
+            "fragment_timeout": -(-FRAGMENT_SECONDS * constants.ticks // shift),
+            "seed": constants.seed,
+        }
+        rodata = libbpf.map_initial_value(libbpf.object_map(handle, ".rodata.constants"))
+        for at, byte in enumerate(_constants(value)):
+            rodata[at] = bytes([byte])
         libbpf.map_set_inner(libbpf.object_map(handle, CURRENT), tables)
         libbpf.map_set_max_entries(libbpf.object_map(handle, "ingress_events"), EVENT_RING)
         for name, fd in lasting.items():
@@ -227,6 +220,16 @@ def _loaded(
         yield handle
     finally:
         libbpf.object_close(handle)
+
+
+def _constants(value: Mapping[str, int | tuple[int, ...]]) -> bytes:
+    """struct ingress_constants; members that are not given are 0."""
+    out = bytearray(wire.CONSTANTS.size)
+    for name, given in value.items():
+        field = wire.CONSTANTS.fields[name]
+        numbers = given if isinstance(given, tuple) else (given,)
+        struct.pack_into(f"={field.count}{field.code}", out, field.offset, *numbers)
+    return bytes(out)
 
 
 def _object() -> Path:
