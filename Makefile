@@ -35,13 +35,14 @@ venv: packages
 demo: setup ## watch a policy deny on a real kernel; touches only its own files
 	@packaging/demo/run
 
-.PHONY: test lint types test-unit test-ingress test-kernels test-refusal
+.PHONY: test lint types test-unit test-ingress test-kernels test-refusal test-receivers
 # Cheapest first: a later stage is not worth its time when an earlier one fails.
 # The guests run two at a time: each is emulated by one thread.
 test: setup ## lint, types, unit tests, and the kernel suite on 6.1 and 6.12
 	@$(MAKE) --no-print-directory lint
 	@$(MAKE) --no-print-directory types
 	@$(MAKE) --no-print-directory test-unit
+	@$(MAKE) --no-print-directory test-receivers
 	@$(MAKE) --no-print-directory test-ingress
 	@$(PYTHON) -m tests.vm fetch $(TEST_KERNELS)
 	@$(MAKE) --no-print-directory -j2 --output-sync=target \
@@ -55,7 +56,14 @@ types: venv ## mypy, strict
 	$(PYTHON) -m mypy
 
 test-unit: setup ## all tests that need no root and no kernel
-	$(PYTHON) -m pytest -q -m "not kernel and not netns"
+	$(PYTHON) -m pytest -q -m "not kernel and not netns and not receivers"
+
+# Seconds for all of them; each has limits of its own.
+RECEIVERS_TIMEOUT := 300
+
+test-receivers: setup ## the shipper's sinks against real receivers, on loopback
+	@packaging/setup/receivers
+	timeout $(RECEIVERS_TIMEOUT) $(PYTHON) -m pytest -q -p no:cacheprovider -m receivers tests/ship
 
 test-ingress: setup ## the ingress filter between network namespaces, natively; needs root
 	$(PYTHON) -m pytest -q -p no:cacheprovider -m netns tests

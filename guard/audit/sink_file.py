@@ -60,6 +60,11 @@ class FileSink:
         self._file = file
         self._mend = _is_torn(file)
 
+    def is_at(self, there: os.stat_result) -> bool:
+        """Whether this is the file that lines go to: False after somebody renamed it."""
+        own = os.fstat(self._file)
+        return (own.st_dev, own.st_ino) == (there.st_dev, there.st_ino)
+
     def close(self) -> None:
         """Closes the file."""
         if not self._closed:

@@ -48,6 +48,7 @@ COMMANDS: dict[str, Command] = {
     "schema": Command("guard.cli.schema", "the JSON Schema of policies or audit records"),
     "completion": Command("guard.cli.completion", "completion of this command line in a shell"),
     "run": Command("guard.cli.run", "enforce policies, for the host or for one command"),
+    "ship": Command("guard.cli.ship", "deliver the spool's records to the sinks of a SIEM"),
     "status": Command("guard.cli.status", "what is loaded, and whether it really denies"),
     "doctor": Command("guard.cli.doctor", "what this kernel can do, and what is missing"),
     "unload": Command("guard.cli.unload", "take everything off the kernel again"),

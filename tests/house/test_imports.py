@@ -20,8 +20,9 @@ ALLOWED = {
     "plan": {"wire", "policy", "analysis"},
     "kernel": {"wire", "policy", "analysis", "plan"},
     "audit": {"wire", "policy", "plan"},
+    "ship": {"policy", "audit"},
     "daemon": {"wire", "policy", "analysis", "plan", "kernel", "audit"},
-    "cli": {"wire", "policy", "analysis", "plan", "kernel", "audit", "daemon"},
+    "cli": {"wire", "policy", "analysis", "plan", "kernel", "audit", "ship", "daemon"},
 }
 # Modules beside the packages: anyone may import them, and they import nobody.
 COMMON = {"errors", "version"}
@@ -88,6 +89,17 @@ def test_what_needs_no_kernel_cannot_reach_one(where: str) -> None:
         if name.split(".")[0] in IMPURE_MODULES
     ]
     assert wrong == []
+
+
+def test_the_shipper_takes_of_policies_only_how_their_text_is_read() -> None:
+    text = {"codes", "diagnostic", "findings", "nodes", "read", "source", "values", "vocabulary"}
+    taken = {
+        name.split(".")[2]
+        for path in _modules("ship")
+        for name in _imports(path)
+        if name.startswith("guard.policy.")
+    }
+    assert taken <= text
 
 
 def test_ctypes_stands_in_one_file() -> None:
