@@ -210,7 +210,7 @@ enum guard_hook {
 	GUARD_HOOK_TASK_FIX_SETGROUPS = 61,
 	GUARD_HOOK_BPF_MAP = 62,
 	GUARD_HOOK_BPF_PROG = 63,
-	GUARD_HOOK_URING_ALLOWED = 64,
+	GUARD_HOOK_INODE_INIT_SECURITY_ANON = 64,
 };
 
 /* Why a decision was what it was, where it was not plainly the policy. */
@@ -347,31 +347,33 @@ struct guard_counters {
  * executable's exe_size bytes. A path is a list of names from the leaf towards
  * the root of its file system, every name followed by '/'; the root itself is
  * the empty list. An abstract UNIX socket's name takes the place of the path as
- * it is. What belongs to the event comes first, what belongs to the process last.
+ * it is. In the fixed part, what is new in every event comes first; then what was
+ * decided, on what, and for which process: guard/audit/fast.py remembers what it
+ * wrote for the same bytes.
  */
 struct guard_event {
 	__u64 sequence; /* attempts of this CPU before this one */
 	__u64 boot_ns;	/* CLOCK_BOOTTIME */
-	__u64 policies; /* the task's policies, host-wide ones included */
-	__u64 denied;	/* policies whose verdict is deny */
-	__u64 by_rule;	/* of those, by a deny rule and not by default */
-	__u64 enforced; /* of those denied, the ones in mode enforce */
-	__u64 audited;	/* policies with a matching audit: true rule */
-	__u64 killed;	/* of the enforced, those whose rule ends the process */
-	__u64 inode;
+	__u32 cpu;
+	__u32 suppressed; /* events like this one that were counted and not sent */
+	__u64 policies;	  /* the task's policies, host-wide ones included */
+	__u64 denied;	  /* policies whose verdict is deny */
+	__u64 by_rule;	  /* of those, by a deny rule and not by default */
+	__u64 enforced;	  /* of those denied, the ones in mode enforce */
+	__u64 audited;	  /* policies with a matching audit: true rule */
+	__u64 killed;	  /* of the enforced, those whose rule ends the process */
 	__u32 generation;
 	__u32 section;	 /* enum guard_section */
 	__u32 hook;	 /* enum guard_hook */
 	__u32 verbs;	 /* 1 << verb, those asked for: guard_path_verb, guard_net_verb */
 	__u32 operation; /* section KERNEL: enum guard_kernel_op */
 	__u32 reason;	 /* enum guard_reason */
-	__u32 cpu;
-	__u32 flags;	  /* enum guard_event_flag */
-	__s32 error;	  /* what the hook returned: 0 or -errno */
-	__u32 device;	  /* kernel's dev_t of the object */
-	__u32 target;	  /* thread group that the operation is about; 0: none */
-	__u32 suppressed; /* events like this one that were counted and not sent */
+	__u32 flags;	 /* enum guard_event_flag */
+	__s32 error;	 /* what the hook returned: 0 or -errno */
 	__u32 class_id[GUARD_LIMIT_GROUPS]; /* class in each automaton stepped */
+	__u64 inode;
+	__u32 device; /* kernel's dev_t of the object */
+	__u32 target; /* thread group that the operation is about; 0: none */
 	__u32 path_size;
 	__u32 second_size;
 	__u32 exe_size;

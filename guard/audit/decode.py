@@ -78,6 +78,7 @@ class Counters(NamedTuple):
     audited: int
     unclassified: int
     label_failed: int
+    killed: int
 
 
 class DecodeError(Exception):

@@ -202,7 +202,7 @@ class Hook(IntEnum):
     TASK_FIX_SETGROUPS = 61
     BPF_MAP = 62
     BPF_PROG = 63
-    URING_ALLOWED = 64
+    INODE_INIT_SECURITY_ANON = 64
 
 
 class Reason(IntEnum):
@@ -354,26 +354,26 @@ EVENT = Struct(
     {
         "sequence": Field(0, 8, 1, "Q"),
         "boot_ns": Field(8, 8, 1, "Q"),
-        "policies": Field(16, 8, 1, "Q"),
-        "denied": Field(24, 8, 1, "Q"),
-        "by_rule": Field(32, 8, 1, "Q"),
-        "enforced": Field(40, 8, 1, "Q"),
-        "audited": Field(48, 8, 1, "Q"),
-        "killed": Field(56, 8, 1, "Q"),
-        "inode": Field(64, 8, 1, "Q"),
+        "cpu": Field(16, 4, 1, "I"),
+        "suppressed": Field(20, 4, 1, "I"),
+        "policies": Field(24, 8, 1, "Q"),
+        "denied": Field(32, 8, 1, "Q"),
+        "by_rule": Field(40, 8, 1, "Q"),
+        "enforced": Field(48, 8, 1, "Q"),
+        "audited": Field(56, 8, 1, "Q"),
+        "killed": Field(64, 8, 1, "Q"),
         "generation": Field(72, 4, 1, "I"),
         "section": Field(76, 4, 1, "I"),
         "hook": Field(80, 4, 1, "I"),
         "verbs": Field(84, 4, 1, "I"),
         "operation": Field(88, 4, 1, "I"),
         "reason": Field(92, 4, 1, "I"),
-        "cpu": Field(96, 4, 1, "I"),
-        "flags": Field(100, 4, 1, "I"),
-        "error": Field(104, 4, 1, "i"),
-        "device": Field(108, 4, 1, "I"),
-        "target": Field(112, 4, 1, "I"),
-        "suppressed": Field(116, 4, 1, "I"),
-        "class_id": Field(120, 16, 4, "I"),
+        "flags": Field(96, 4, 1, "I"),
+        "error": Field(100, 4, 1, "i"),
+        "class_id": Field(104, 16, 4, "I"),
+        "inode": Field(120, 8, 1, "Q"),
+        "device": Field(128, 4, 1, "I"),
+        "target": Field(132, 4, 1, "I"),
         "path_size": Field(136, 4, 1, "I"),
         "second_size": Field(140, 4, 1, "I"),
         "exe_size": Field(144, 4, 1, "I"),

@@ -36,7 +36,7 @@ class Kernel:
 
     def counters(self) -> list[Counters]:
         return [
-            Counters(attempts, dropped, 0, 0, 0, 0)
+            Counters(attempts, dropped, 0, 0, 0, 0, 0)
             for attempts, dropped in zip(self.attempts, self.dropped, strict=True)
         ]
 

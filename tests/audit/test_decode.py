@@ -106,9 +106,9 @@ def test_random_bytes_are_an_event_or_a_decode_error(record: bytes) -> None:
 
 
 def test_counters_arrive_under_their_own_names() -> None:
-    value = struct.pack(COUNTERS.format(), *range(1, 7))
+    value = struct.pack(COUNTERS.format(), *range(1, 8))
     assert counters(value) == Counters(
-        attempts=1, dropped=2, denied=3, audited=4, unclassified=5, label_failed=6
+        attempts=1, dropped=2, denied=3, audited=4, unclassified=5, label_failed=6, killed=7
     )
     assert Counters._fields == tuple(COUNTERS.fields)
     with pytest.raises(DecodeError):

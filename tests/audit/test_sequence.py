@@ -13,7 +13,7 @@ from guard.audit.sequence import Missing, Sequences
 
 
 def dropped(*counts: int) -> list[Counters]:
-    return [Counters(0, count, 0, 0, 0, 0) for count in counts]
+    return [Counters(0, count, 0, 0, 0, 0, 0) for count in counts]
 
 
 def arrive(sequences: Sequences, cpu: int, *numbers: int) -> None:
