@@ -24,6 +24,7 @@ from typing import NamedTuple
 
 from guard.audit.memory import Generations
 from guard.audit.objects import Hash, HashNote
+from guard.audit.patience import Patience
 
 # Bytes of the largest file that is hashed: 50 ms of work, and nearly all programs.
 SIZE_LIMIT = 64 << 20
@@ -71,7 +72,7 @@ class Hashes:
         self._clock = clock
         self._worker: _Worker | None = None
         self._threads = 0
-        self._waited_at, self._waited = float("-inf"), 0.0
+        self._patience = Patience(WAIT, WAIT_A_SECOND)
 
     def of(self, path: bytes, device: int, inode: int, boot_ns: int) -> Hash:
         """The hash of the file at ``path``, if that is this device and inode; or why not."""
@@ -83,7 +84,7 @@ class Hashes:
         job = _Job(path, device, inode, self._wall_ns(boot_ns), threading.Event(), [])
         if not worker.give(job):
             return Hash(None, HashNote.BUSY)
-        if self._wait(job.done):
+        if self._patience.wait(job.done):
             return job.answer[0]
         return Hash(None, HashNote.BUSY)
 
@@ -97,14 +98,6 @@ class Hashes:
         self._threads += 1
         self._worker = _Worker(known, self._clock)
         return self._worker
-
-    def _wait(self, done: threading.Event) -> bool:
-        begun = self._clock()
-        if begun - self._waited_at >= 1.0:
-            self._waited_at, self._waited = begun, 0.0
-        finished = done.wait(max(0.0, min(WAIT, WAIT_A_SECOND - self._waited)))
-        self._waited += self._clock() - begun
-        return finished
 
 
 _Key = tuple[int, int, int, int, int]

@@ -156,12 +156,12 @@ def hanging(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
 
 
 def test_a_hash_that_comes_late_is_there_for_the_next_record(
-    program: Path, hanging: threading.Event, monkeypatch: pytest.MonkeyPatch
+    program: Path, hanging: threading.Event
 ) -> None:
     of = made()
     assert ask(of, program) == Hash(None, HashNote.BUSY)
     hanging.set()
-    monkeypatch.setattr(hashes, "WAIT", 60.0)
+    of._patience._once = 60.0
     assert ask(of, program) == Hash(DIGEST, None)
 
 
