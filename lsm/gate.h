@@ -111,13 +111,24 @@ static __always_inline bool is_canary(const struct caller *caller)
 	return caller->flags & GUARD_TASK_CANARY;
 }
 
-static __noinline __attribute__((unused)) int send_canary(const struct caller *caller,
+static __noinline int send_canary(const struct caller *caller,
 							  struct report *report)
 {
 	report->reason = unrefined(GUARD_REASON_CANARY, opaque_zero(caller->tables));
 	report->error = unrefined(-EACCES, opaque_zero(caller->tables));
 	send_plain(caller->tables, report, (void *)0, opaque_zero(caller->tables));
 	return -EACCES;
+}
+
+/*
+ * The verifier of 6.12 wants to see that a hook returns 0 or a small negative
+ * number: an errno that came through memory is one of the two that there are.
+ */
+static __always_inline int hook_result(int error)
+{
+	if (error == -EPERM)
+		return -EPERM;
+	return error ? -EACCES : 0;
 }
 
 #endif

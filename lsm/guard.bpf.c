@@ -12,3 +12,4 @@
 #include "report.bpf.c"
 #include "file.bpf.c"
 #include "task.bpf.c"
+#include "ops.bpf.c"

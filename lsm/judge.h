@@ -90,15 +90,4 @@ static __noinline int judge(const struct request *request)
 	return conclude(&object, request);
 }
 
-/*
- * The verifier of 6.12 wants to see that a hook returns 0 or a small negative
- * number: an errno that came through memory is one of the two that there are.
- */
-static __always_inline int hook_result(int error)
-{
-	if (error == -EPERM)
-		return -EPERM;
-	return error ? -EACCES : 0;
-}
-
 #endif

@@ -136,6 +136,11 @@ struct task_struct {
 	struct bpf_local_storage *bpf_storage;
 } KERNEL_TYPE;
 
+/* arch/x86/include/asm/ptrace.h: the registers at the entry of a system call. */
+struct pt_regs {
+	unsigned long orig_ax;
+} KERNEL_TYPE;
+
 struct linux_binprm {
 	struct file *file;
 } KERNEL_TYPE;

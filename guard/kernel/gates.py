@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from guard.policy.model import Effect, KernelRule, NetRule, PathRule, Policy
-from guard.wire.layout import Hook, Section
+from guard.wire.layout import Hook, KernelOp, Section
 
 EVERY: frozenset[int] = frozenset()
 """Verbs of a gate that all rules of its section need."""
@@ -52,9 +52,54 @@ LABELS = (
 )
 """Attached first: gates read the labels that these keep."""
 
+
+def _operation(hook: Hook, *ops: KernelOp, program: str = "", parameters: int = 0) -> Gate:
+    name = program or f"guard_{hook.name.lower()}"
+    return Gate(hook, name, Section.KERNEL, frozenset(ops), parameters)
+
+
+_CAPABILITIES = tuple(op for op in KernelOp if op.name.startswith("CAP_"))
+
+OPERATIONS = (
+    _operation(Hook.PTRACE_ACCESS_CHECK, KernelOp.PTRACE),
+    _operation(Hook.PTRACE_TRACEME, KernelOp.PTRACE),
+    _operation(Hook.TASK_KILL, KernelOp.SIGNAL),
+    _operation(Hook.SB_MOUNT, KernelOp.MOUNT),
+    _operation(Hook.MOVE_MOUNT, KernelOp.MOUNT),
+    _operation(Hook.SB_REMOUNT, KernelOp.MOUNT),
+    _operation(Hook.SB_UMOUNT, KernelOp.UMOUNT),
+    _operation(Hook.SB_PIVOTROOT, KernelOp.PIVOT_ROOT),
+    _operation(Hook.PATH_CHROOT, KernelOp.CHROOT),
+    _operation(Hook.KERNEL_MODULE_REQUEST, KernelOp.MODULE),
+    _operation(Hook.KERNEL_READ_FILE, KernelOp.MODULE, KernelOp.FIRMWARE, KernelOp.KEXEC),
+    _operation(Hook.KERNEL_LOAD_DATA, KernelOp.MODULE, KernelOp.FIRMWARE, KernelOp.KEXEC),
+    _operation(Hook.BPF, KernelOp.BPF, parameters=3),
+    _operation(Hook.BPF, KernelOp.BPF, program="guard_bpf_kernel", parameters=4),
+    _operation(Hook.PERF_EVENT_OPEN, KernelOp.PERF, parameters=2),
+    _operation(Hook.PERF_EVENT_OPEN, KernelOp.PERF, program="guard_perf_event_type", parameters=1),
+    _operation(Hook.USERNS_CREATE, KernelOp.USERNS),
+    _operation(Hook.SETTIME, KernelOp.TIME),
+    _operation(Hook.KEY_ALLOC, KernelOp.KEYS),
+    _operation(Hook.KEY_PERMISSION, KernelOp.KEYS),
+    _operation(Hook.SYSLOG, KernelOp.SYSLOG),
+    _operation(Hook.INODE_INIT_SECURITY_ANON, KernelOp.IO_URING, program="guard_io_uring"),
+    _operation(
+        Hook.CAPABLE,
+        *_CAPABILITIES,
+        KernelOp.TIME,
+        KernelOp.MODULE,
+        KernelOp.MOUNT,
+        KernelOp.KEXEC,
+        KernelOp.SWAP,
+        KernelOp.REBOOT,
+    ),
+)
+"""The kernel section's (lsm/ops.bpf.c)."""
+
 GATES: tuple[Gate, ...] = (
     *LABELS,
     Gate(Hook.FILE_OPEN, "guard_file_open", Section.FILE),
+    *OPERATIONS,
 )
 """All gates, in the order in which they are attached."""
 
