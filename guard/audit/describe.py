@@ -105,15 +105,23 @@ class Words:
             return self._net_verbs[event.verbs]
         return self._path_verbs[event.verbs]
 
-    def object(self, event: Event, path: bytes, second: bytes | None, found: Hash | None) -> Object:
-        """What it was done to. ``path`` and ``second`` are the event's, as they are to be shown."""
+    def object(
+        self,
+        event: Event,
+        path: bytes,
+        second: bytes | None,
+        found: Hash | None,
+        target: Target | None,
+    ) -> Object:
+        """What it was done to. ``path`` and ``second`` are the event's, as they are to be
+        shown; ``found`` and ``target`` what is known of a program or a process.
+        """
         match event.section:
             case Section.EXEC:
                 return ExecObject(path, event.device, event.inode, found)
             case Section.NET:
                 return _socket(event, path)
             case Section.KERNEL:
-                target = Target(event.target, None, None) if event.target else None
                 # An empty list of names is also the root's.
                 where = path if event.path != b"/" else None
                 return KernelObject(self._operations[event.operation], target, where)

@@ -23,7 +23,7 @@ from guard.audit.cgroup_names import Place, place
 from guard.audit.cgroups import Cgroups
 from guard.audit.memory import Generations
 from guard.audit.names import Names
-from guard.audit.objects import ANCESTORS
+from guard.audit.objects import ANCESTORS, Target
 from guard.audit.text import member, quoted
 
 # Processes remembered (twice this many at most), about 1 KB each.
@@ -126,6 +126,16 @@ class ProcessCache:
             else:
                 self._incomplete = True
         return piece
+
+    def target(self, pid: int, boot_ns: int) -> Target:
+        """What is known of a process that something was done to at that moment since boot.
+
+        Of a process that began later, and so has only the same pid, nothing.
+        """
+        found = _read(self._proc, pid, boot_ns) if self._is_free() else None
+        if found is None:
+            return Target(pid, None, None)
+        return Target(pid, found[0].start_ns, found[0].exe)
 
     def _is_free(self) -> bool:
         now = self._clock()

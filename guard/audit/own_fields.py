@@ -190,6 +190,27 @@ OWN = (
         ),
     ),
     Shape(
+        "ship.started",
+        ("ship.started",),
+        "the shipper runs",
+        (
+            Field("version", Text(), "guard's version"),
+            Field("adopted", Flag(), "always false"),
+        ),
+    ),
+    Shape("ship.stopped", ("ship.stopped",), "the shipper ends", (_BECAUSE,)),
+    Shape(
+        "sink",
+        ("sink.failing", "sink.recovered", "sink.refused"),
+        "a sink began to fail, works again, or refused records for good",
+        (
+            Field("sink", Text(), "which"),
+            _BECAUSE,
+            Field("count", Number(), "tries that failed, or records refused"),
+            Field("milliseconds", Number(), "how long it has failed"),
+        ),
+    ),
+    Shape(
         "selfprotect.unlocked",
         ("selfprotect.unlocked",),
         "guard's protection of itself was opened",

@@ -32,9 +32,12 @@ _LEVELS = {"denied": Level.WARNING, "would-deny": Level.NOTICE, "allowed": Level
 _OWN_LEVELS = {
     "audit.lost": Level.ERROR,
     "policy.rejected": Level.ERROR,
+    "sink.failing": Level.ERROR,
+    "sink.refused": Level.ERROR,
     "selfprotect.unlocked": Level.WARNING,
     "ingress.rolled-back": Level.WARNING,
     "guard.stopped": Level.NOTICE,
+    "ship.stopped": Level.NOTICE,
 }
 
 
@@ -94,6 +97,13 @@ def level(record: Record) -> Level:
     if record.get("killed"):
         return Level.ERROR
     return _LEVELS.get(str(record.get("verdict")), Level.WARNING)
+
+
+def is_failure(record: Record) -> bool:
+    """Whether one of guard's own records tells of something that did not come about."""
+    if record.get("event") in ("audit.lost", "policy.rejected", "sink.failing", "sink.refused"):
+        return True
+    return record.get("outcome") in ("refused", "failed")
 
 
 def milliseconds(record: Record) -> int:
@@ -183,6 +193,8 @@ def _own_summary(record: Record) -> str:
             return f"{event}: {mark.get('series')} {mark.get('records')} {mark.get('head')}"
         case "control.called":
             return f"{event}: {record.get('command')}, {record.get('outcome')}"
+        case "sink.failing" | "sink.recovered" | "sink.refused":
+            return f"{event}: {record.get('sink')}, {record.get('because')}"
         case "set.expired":
             return f"{event}: {get(record, 'set', 'element')} of {get(record, 'set', 'name')}"
     about = get(record, "policy", "name") or record.get("because") or record.get("version")

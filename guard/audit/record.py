@@ -21,6 +21,7 @@ from guard.audit.objects import (
     Object,
     PacketObject,
     Stack,
+    Target,
     Verdict,
 )
 from guard.wire.layout import EventFlag, Section
@@ -72,7 +73,9 @@ class Record(NamedTuple):
     ``error`` is the errno's name, None if the operation was let through.
     ``resolved`` is False if no index knew the event's generation, masks or
     classes: the numbers are in ``event``. ``suppressed``: like events that were
-    counted since the last record of theirs.
+    counted since the last record of theirs. ``lasting``: another event with the
+    same bytes, but for number, moment and processor, makes the same record, as
+    long as the index is the same; False if files or processes were looked at.
     """
 
     event: Event
@@ -90,6 +93,7 @@ class Record(NamedTuple):
     killed: bool = False
     suppressed: int = 0
     stack: Stack | None = None
+    lasting: bool = True
 
 
 class PacketRecord(NamedTuple):
@@ -123,7 +127,8 @@ class Recorder:
     """Makes records.
 
     ``index_of`` gives the index of a generation, None if it is forgotten;
-    ``hasher`` the hashes of programs, None if records go without.
+    ``hasher`` the hashes of programs, None if records go without; ``target_of``
+    what is known of a process (its pid) that lived at a moment since boot.
     """
 
     def __init__(
@@ -131,10 +136,12 @@ class Recorder:
         clock: Clock,
         index_of: Callable[[int], Index | None],
         hasher: Hasher | None = None,
+        target_of: Callable[[int, int], Target] | None = None,
     ) -> None:
         self._clock = clock
         self._index_of = index_of
         self._hasher = hasher
+        self._target_of = target_of
         # A handful of values each; remembered because they come with every event.
         self._words = Words()
         self._errors = Memo(_error)
@@ -170,6 +177,8 @@ class Recorder:
             verdict = _WOULD_DENY
         else:
             verdict = _ALLOWED
+        found = self._hash(event, path, flags)
+        target = self._target(event)
         return Record(
             event,
             words.kind(event),
@@ -179,18 +188,26 @@ class Recorder:
             words.reason[event.reason],
             self._errors[event.error],
             flags,
-            words.object(event, path, second, self._hash(event, path, flags)),
+            words.object(event, path, second, found, target),
             exe,
             resolution or UNKNOWN,
             resolution is not None,
             bool(event.killed and event.error),
             event.suppressed,
+            lasting=found is None and target is None,
         )
 
     def _hash(self, event: Event, path: bytes, flags: tuple[str, ...]) -> Hash | None:
         if event.section != _EXEC or self._hasher is None or not _OWN_NAME.isdisjoint(flags):
             return None
         return self._hasher.of(path, event.device, event.inode, event.boot_ns)
+
+    def _target(self, event: Event) -> Target | None:
+        if not event.target:
+            return None
+        if self._target_of is None:
+            return Target(event.target, None, None)
+        return self._target_of(event.target, event.boot_ns)
 
 
 # Not in EventFlag: the kernel does not look up the executable's device.

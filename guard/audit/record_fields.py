@@ -233,8 +233,8 @@ OBJECT = Kinds(
                         part(
                             [
                                 Field("pid", _U32, "process id"),
-                                Field("start_ns", Big(), "its start since boot", null=True),
-                                Field("exe", Name(), "its executable", null=True),
+                                Field("start_ns", Big(), "its start, rounded down", null=True),
+                                Field("exe", Name(), "its executable, as found", null=True),
                             ]
                         ),
                         "the process that it is done to",

@@ -15,6 +15,7 @@ from guard.audit.reading import (
     Record,
     get,
     is_decision,
+    is_failure,
     level,
     other_tags,
     part,
@@ -59,6 +60,8 @@ _OWN_TYPES = {
     "guard.started": ("host", "start"),
     "guard.adopted": ("host", "change"),
     "guard.stopped": ("host", "end"),
+    "ship.started": ("host", "start"),
+    "ship.stopped": ("host", "end"),
     "policy.loaded": ("configuration", "change"),
     "policy.rejected": ("configuration", "info"),
     "set.expired": ("configuration", "deletion"),
@@ -124,8 +127,7 @@ def _event(record: Record) -> dict[str, Any]:
         failed = verdict == "denied"
     else:
         category, types = ([one] for one in _OWN_TYPES.get(event, ("host", "info")))
-        failed = event in ("audit.lost", "policy.rejected")
-        failed = failed or record.get("outcome") in ("refused", "failed")
+        failed = is_failure(record)
     return _present(
         kind="alert" if alert else "event",
         category=category,

@@ -22,6 +22,7 @@ from guard.audit.reading import (
     Record,
     get,
     is_decision,
+    is_failure,
     level,
     milliseconds,
     object_name,
@@ -72,6 +73,8 @@ _LOG_ACTIVITIES = {
     "guard.started": (6, "Start"),
     "guard.stopped": (7, "Stop"),
     "guard.adopted": (8, "Restart"),
+    "ship.started": (6, "Start"),
+    "ship.stopped": (7, "Stop"),
     "set.expired": (2, "Delete"),
 }
 # action_id, action, disposition_id, disposition
@@ -225,10 +228,7 @@ def _finding(record: Record) -> dict[str, Any]:
 
 def _log(record: Record) -> dict[str, Any]:
     event = str(record.get("event"))
-    failed = event in ("audit.lost", "policy.rejected") or record.get("outcome") in (
-        "refused",
-        "failed",
-    )
+    failed = is_failure(record)
     made = _base(record, 1008, _LOG_ACTIVITIES.get(event, (_OTHER, event)))
     made["metadata"]["profiles"] = ["datetime", "host"]
     made |= {

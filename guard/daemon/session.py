@@ -211,7 +211,7 @@ def _stream(
     enriched = enrichment(clock)
     collector = Collector(
         ring,
-        Recorder(clock, indexes.get, enriched.hashes),
+        Recorder(clock, indexes.get, enriched.hashes, enriched.identities.target),
         JsonRenderer(read_origin(epoch), enriched.identities).line,
         fan_out,
         lifecycle,

@@ -32,6 +32,7 @@ from guard.audit.objects import (
 from guard.audit.record import PacketRecord, Record, Recorder, Resolution
 from guard.audit.render_json import Identities, JsonRenderer
 from guard.audit.text import member
+from guard.ship.reports import ShipRecords
 from tests.audit.samples import ORIGIN, FakeIndex, fixed_clock, wire_event
 
 Flat = dict[str, Any]
@@ -156,6 +157,7 @@ def decisions(identity: Identities | None = None) -> dict[str, Flat]:
 def own_lines(text: str = "web", raw: bytes = b"root") -> list[bytes]:
     """One line of each of guard's own records, with these texts wherever there is one."""
     say = Lifecycle(ORIGIN, fixed_clock())
+    ship = ShipRecords(ORIGIN, fixed_clock())
     caller = Caller(10, 0, 0, raw, raw)
     policy = LoadedPolicy(text, "enforce", 4)
     findings = [Finding("G101", text, 3, text), Finding(None, None, None, text)] * 9
@@ -177,6 +179,12 @@ def own_lines(text: str = "web", raw: bytes = b"root") -> list[bytes]:
         say.ingress_rolled_back(policy, [text], text),
         say.unlocked(60, text, caller),
         say.unlocked(None, text, None),
+        ship.started("1.0"),
+        ship.ended(text),
+        *(
+            ship.sink_turned(event, text, text, 3, 5000)
+            for event in ("sink.failing", "sink.recovered", "sink.refused")
+        ),
     ]
 
 

@@ -168,6 +168,13 @@ def test_a_program_that_the_host_cannot_find_is_not_looked_for(flag: EventFlag) 
     assert hasher.asked == []
 
 
+def test_what_was_looked_up_is_not_the_same_for_the_next_event() -> None:
+    assert not hashed(FakeHasher(), section=Section.EXEC).lasting
+    assert not record_of(section=Section.KERNEL, operation=KernelOp.PTRACE, target=7).lasting
+    assert record_of(section=Section.EXEC).lasting
+    assert record_of().lasting
+
+
 def test_files_are_not_hashed() -> None:
     hasher = FakeHasher()
     hashed(hasher)

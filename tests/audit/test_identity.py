@@ -16,7 +16,7 @@ from guard.audit import identity as module
 from guard.audit.cgroups import Cgroups
 from guard.audit.identity import ProcessCache
 from guard.audit.names import Names
-from guard.audit.objects import ANCESTORS
+from guard.audit.objects import ANCESTORS, Target
 from guard.audit.render_json import NO_IDENTITY, JsonRenderer
 from tests.audit.records import recorded
 from tests.audit.samples import ORIGIN, wire_event
@@ -246,6 +246,14 @@ def test_hostile_names_make_valid_json_and_lose_no_byte(
     for name, raw in (("comm", comm), ("exe", exe)):
         exact = found.get(name + "_hex")
         assert (bytes.fromhex(exact) if exact else found[name].encode()) == raw
+
+
+def test_a_target_is_told_unless_its_pid_is_anothers_by_now(host: Host) -> None:
+    host.process(77, 1, 40, exe=b"/usr/sbin/sshd")
+    cache = host.cache()
+    assert cache.target(77, 50 * TICK) == Target(77, 40 * TICK, b"/usr/sbin/sshd")
+    assert cache.target(77, 39 * TICK) == Target(77, None, None)
+    assert cache.target(78, 50 * TICK) == Target(78, None, None)
 
 
 @pytest.mark.parametrize("numbers", [(0,) * 8, (2**32 - 1, 2**64 - 1) * 4])
