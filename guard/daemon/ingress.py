@@ -25,6 +25,7 @@ from guard.kernel.ingress import ROOT, Ingress
 from guard.kernel.libbpf import Libbpf, LibbpfError
 from guard.kernel.netlink import Interface, XdpMode, interfaces
 from guard.kernel.pins import Instance
+from guard.kernel.timed import Timed
 from guard.kernel.xdp import Wanted
 from guard.plan.ingress.build import Host, Options, Plan, build
 from guard.policy.ingress import Action, IngressSection
@@ -87,7 +88,8 @@ class Filter:
         found = xdp.require(names)
         require_targets(state.section)
         known = {one.name for one in state.section.sets}
-        timed = old.timed if known >= set(old.timed) else ()
+        # A set's bit stays its own; of sets that went, it waits for another.
+        timed = tuple(name if name in known else "" for name in old.timed)
         state = replace(
             state,
             timed=timed,
@@ -98,9 +100,6 @@ class Filter:
             next_program=old.next_program,
             expired={name: count for name, count in old.expired.items() if name in known},
         )
-        if old.timed and not timed:
-            # Bits would change their meaning: what they stand for is put in anew.
-            self._forget_timed()
         with ExitStack() as undo:
             attached = dict(old.attached)
             # New interfaces first, under the old tables: none is without a filter.
@@ -112,6 +111,7 @@ class Filter:
                     self.kernel.watch(one)
             self.apply(replace(state, attached=attached))
             undo.pop_all()
+        self._forget([bit for bit, name in enumerate(old.timed) if name not in known])
         told = [f"filtering {name} too" for name in attached if name not in old.attached]
         for name in [name for name in attached if name not in names]:
             self.kernel.detach(attached.pop(name)[0])
@@ -120,8 +120,15 @@ class Filter:
         self.write()
         return told
 
-    def _forget_timed(self) -> None:
-        self.kernel.set_probes(b"")
+    def _forget(self, bits: list[int]) -> None:
+        """Take all timed entries of these sets away."""
+        if bits:
+            timed = Timed(self.kernel)
+            try:
+                for bit in bits:
+                    timed.clear(bit)
+            finally:
+                timed.close()
 
     def cover(self, one: Interface, section: IngressSection) -> tuple[int, str, str]:
         """Filter one more interface; its index, the mode and the reason. Raises HostError."""
@@ -205,6 +212,14 @@ def adopt(libbpf: Libbpf, instance: Instance) -> Filter:
             f"the ingress filter {instance.name!r} cannot be taken over: {error}",
             remedy="`guard unload` removes it; the packets that it drops then come in",
         ) from error
+
+
+def require_root() -> None:
+    """Raise HostError unless this process may change what filters."""
+    if os.geteuid() != 0:
+        raise HostError(
+            "the ingress filter is root's", remedy="run it with sudo; `guard check` needs none"
+        )
 
 
 def running(name: str = INSTANCE, root: Path = ROOT) -> Instance | None:
