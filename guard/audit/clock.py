@@ -62,6 +62,14 @@ class Clock:
         # 1_000_000 more gives the leading zeros, at half the cost of a format.
         return f"{self._prefix}{str(rest // 1000 + 1_000_000)[1:]}Z"
 
+    def second(self, boot_ns: int) -> tuple[int, str]:
+        """The second of wall time that a moment is in: when it began, and its text.
+
+        The moment's text is that text, six digits of microseconds since then, and ``Z``.
+        """
+        second = (boot_ns + self._offset) // _SECOND
+        return second * _SECOND - self._offset, _to_the_second(second)
+
 
 def _to_the_second(second: int) -> str:
     # Up to 2^64 ns of uptime is the year 2554: gmtime and four digits hold it.

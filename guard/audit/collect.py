@@ -15,7 +15,7 @@ The law that the counts obey, asserted in tests under injected faults:
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Protocol
 
 from guard.audit.clock import Clock
@@ -25,6 +25,7 @@ from guard.audit.loss import LossCause
 from guard.audit.record import Record, Recorder
 from guard.audit.ring import HEADER
 from guard.audit.sequence import Sequences
+from guard.audit.shortfall import Counts, Shortfall
 from guard.audit.sinks import FanOut
 
 # Records in a batch. Lines of 128 stay below 128 KB, beyond which every batch
@@ -43,25 +44,6 @@ class Source(Protocol):
 
     def backlog(self) -> int:
         """Bytes in the ring that were not drained."""
-
-
-@dataclass(slots=True)
-class Counts:
-    """Since the collector began. What sinks did with it is FanOut.counts.
-
-    ``received`` records from the ring; of those ``undecodable`` made no line
-    and ``recorded`` did, ``unresolved`` among them with the policy unknown.
-    ``own`` lines are guard's about itself. ``dropped`` and ``unexplained`` are
-    losses before the ring, as reported in audit.lost.
-    """
-
-    received: int = 0
-    undecodable: int = 0
-    recorded: int = 0
-    unresolved: int = 0
-    own: int = 0
-    dropped: int = 0
-    unexplained: int = 0
 
 
 class Collector:
@@ -84,10 +66,9 @@ class Collector:
         self._sinks = sinks
         self._lifecycle = lifecycle
         self._clock = clock
-        self._sequences = sequences
+        self._arrived = sequences.arrived
         self._counts = Counts()
-        self._undecodable_told = 0
-        self._undecodable_why = ""
+        self._shortfall = Shortfall(sequences, lifecycle, self._counts)
 
     def collect(self, limit: int = BATCH) -> int:
         """Moves one batch; returns how many records it was, so 0 means the ring is empty.
@@ -98,12 +79,12 @@ class Collector:
         raws = self._source.drain(limit)
         lines = []
         unresolved = 0
-        arrived = self._sequences.arrived
+        arrived = self._arrived
         for raw in raws:
             try:
                 event = self._event(raw)
             except DecodeError as error:
-                self._undecodable(error)
+                self._shortfall.undecodable(error, numbered=False)
                 continue
             arrived(event.cpu, event.sequence)
             record = self._record(event)
@@ -126,20 +107,7 @@ class Collector:
         if they cannot be read. Reads the wall clock's offset anew as well.
         """
         self._clock.refresh()
-        lines = []
-        for missing in self._sequences.settle(counters):
-            if missing.explained:
-                cause = LossCause.RING_FULL
-                self._counts.dropped += missing.lost
-            else:
-                cause = LossCause.UNEXPLAINED
-                self._counts.unexplained += missing.lost
-            lines.append(self._lifecycle.lost(cause, missing.lost, missing.cpu, missing.between))
-        fresh = self._counts.undecodable - self._undecodable_told
-        if fresh:
-            self._undecodable_told += fresh
-            why = self._undecodable_why
-            lines.append(self._lifecycle.lost(LossCause.UNDECODABLE, fresh, detail=why))
+        lines = self._shortfall.settle(counters)
         lines += self._sink_losses(everything=False)
         self.tell(lines)
 
@@ -164,14 +132,6 @@ class Collector:
     def counts(self) -> Counts:
         """The counts as they are now."""
         return replace(self._counts)
-
-    def _undecodable(self, error: DecodeError) -> None:
-        self._counts.undecodable += 1
-        self._undecodable_why = str(error)
-        if error.cpu is None or error.sequence is None:
-            self._sequences.unnumbered()
-        else:
-            self._sequences.arrived(error.cpu, error.sequence)
 
     def _sink_losses(self, everything: bool) -> list[bytes]:
         return [

@@ -62,6 +62,8 @@ class RingReader:
         self._data = producer.cast("B")[page:]
         self._lengths = self._data.cast("I")
         self._size = size
+        self._page = page
+        self._mapped = producer.obj if isinstance(producer.obj, mmap.mmap) else None
         self._taken = self._consumer[0]
         self._fileno = fileno
         self._close = close
@@ -104,6 +106,41 @@ class RingReader:
         span = self._data[start : start + taken - self._taken].tobytes()
         self._taken = taken
         return [span[begin:end] for begin, end in bounds]
+
+    @property
+    def memory(self) -> mmap.mmap | None:
+        """The producer's mapping, whose slices are bytes; None for a ring that is not mapped."""
+        return self._mapped
+
+    def stretch(self, limit: int) -> tuple[int, int, int]:
+        """Committed records of one length that lie in a row: where, how far apart, how many.
+
+        The first is at that offset of ``memory``, its header behind it. They
+        may be read in place until they are released; ``take`` says that they
+        were. No records: the count is 0, or the next one is one that ``drain``
+        has to look at (discarded, not committed).
+        """
+        taken = self._taken
+        produced = self._producer[0]
+        ahead = produced - taken
+        if ahead > self._size:
+            raise RingCorrupt(f"producer at {produced}, consumer at {taken}, ring of {self._size}")
+        at = taken & self._size - 1
+        if not ahead or (length := self._lengths[at >> 2]) >= DISCARD:
+            return 0, 0, 0
+        stride = (length + HEADER + 7) & ~7
+        if stride > ahead:
+            raise RingCorrupt(f"record of {length} bytes reaches beyond position {produced}")
+        count = min(ahead // stride, limit)
+        # Headers before records: whoever sees a length sees what it is the length of.
+        lengths = self._lengths[at >> 2 : at + count * stride >> 2 : stride >> 2].tolist()
+        if lengths.count(length) != count:
+            count = next(n for n, other in enumerate(lengths) if other != length)
+        return self._page + at + HEADER, stride, count
+
+    def take(self, size: int) -> None:
+        """So many bytes behind those taken so far are taken, as if drained."""
+        self._taken += size
 
     def release(self) -> None:
         """Gives the room of everything drained so far back to the kernel."""

@@ -106,6 +106,16 @@ class Sequences:
         state.started = True
         state.arrived += 1
 
+    def row(self, cpu: int, first: int, count: int) -> None:
+        """Records of these numbers came, one behind the other: as ``arrived`` for each."""
+        state = self._cpus.get(cpu)
+        if state is not None and state.started and state.next == first:
+            state.next += count
+            state.arrived += count
+            return
+        for number in range(first, first + count):
+            self.arrived(cpu, number)
+
     def unnumbered(self) -> None:
         """A record came whose number cannot be read: it is one of the holes."""
         self._unnumbered += 1

@@ -5,6 +5,7 @@ plain memory, and fakes for what the daemon injects.
 
 from __future__ import annotations
 
+import mmap
 import struct
 from collections.abc import Sequence
 
@@ -103,8 +104,8 @@ class Ring:
 
     def __init__(self, size: int = 4096, start: int = 0) -> None:
         self.size = size
-        self.consumer = bytearray(self.PAGE)
-        self.producer = bytearray(self.PAGE + 2 * size)
+        self.consumer = mmap.mmap(-1, self.PAGE)
+        self.producer = mmap.mmap(-1, self.PAGE + 2 * size)
         struct.pack_into("=Q", self.consumer, 0, start)
         struct.pack_into("=Q", self.producer, 0, start)
 
@@ -140,9 +141,10 @@ class Ring:
         return at is not None
 
     def _write(self, at: int, data: bytes) -> None:
-        for offset, byte in enumerate(data):
-            place = self.PAGE + (at + offset) % self.size
-            self.producer[place] = self.producer[place + self.size] = byte
+        first = at % self.size
+        for begin, part in ((first, data[: self.size - first]), (0, data[self.size - first :])):
+            for base in (self.PAGE, self.PAGE + self.size):
+                self.producer[base + begin : base + begin + len(part)] = part
 
 
 class FakeIndex:

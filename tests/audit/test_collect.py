@@ -9,12 +9,13 @@ from collections import Counter
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from guard.audit.collect import Collector, Counts
+from guard.audit.collect import Collector
 from guard.audit.decode import Counters
 from guard.audit.lifecycle import Lifecycle
 from guard.audit.record import Recorder
 from guard.audit.render_json import JsonRenderer
 from guard.audit.sequence import Sequences
+from guard.audit.shortfall import Counts
 from guard.audit.sinks import FanOut, Sink
 from tests.audit.samples import ORIGIN, FakeIndex, ListSink, Ring, fixed_clock, wire_event
 

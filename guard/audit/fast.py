@@ -1,0 +1,244 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Events in a ring's memory → the same lines as record.py and render_json.py make, sooner.
+
+Knows which bytes of an event are different in every one (its number, its
+moment, its processor) and that the line is a function of the others; how a
+line is made, and what it says, it learns from the lines that the renderer
+makes. So it cannot differ from the renderer, which is also its test oracle.
+
+Two caches. ``_lines``: all other bytes of an event, names included → the line
+but for number and moment. ``_parts``, for events whose object is new: what was
+decided and by whom it was asked → the line but for number, moment and object.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Iterable
+from hashlib import sha256
+from mmap import mmap
+from typing import NamedTuple
+from zlib import crc32
+
+from guard.audit.chain import SPLIT, Block, block
+from guard.audit.clock import Clock
+from guard.audit.decode import DecodeError, Decoder
+from guard.audit.record import Record, Recorder
+from guard.audit.ring import HEADER
+from guard.wire.layout import EVENT
+
+# Entries of one generation of a cache; there are two. An entry is about 1.5 KB.
+LINES = 2048
+
+# How far apart records are at least that ``Fast.block`` can read in place.
+ROOM = EVENT.size + HEADER
+
+_VARYING = ("sequence", "boot_ns", "cpu")
+_FIELDS = EVENT.fields
+_SIZE = EVENT.size
+# Where the bytes begin of which the rest of a line is a function.
+_KEY = _FIELDS["cpu"].offset + _FIELDS["cpu"].size
+_KEYED = _SIZE - _KEY
+_HEAD = struct.Struct("<QQI")
+# A moment that no second is near: the first one is looked up.
+_NEVER = -(1 << 62)
+_SECOND = 1_000_000_000
+
+
+class Line(NamedTuple):
+    """A whole line made the slow way, and whether another event may be given its rest.
+
+    ``lasting`` is False for what depends on more than the event's bytes.
+    ``resolved`` is False if no policy could be told.
+    """
+
+    text: bytes
+    lasting: bool
+    resolved: bool
+
+
+# In a form, where the second's text is to stand. No JSON holds a NUL.
+_TIME = b"\0"
+
+# Of a line: its form up to SPLIT, from SPLIT on, the latter's CRC and digest, whether unresolved.
+_Known = tuple[bytes, bytes, int, bytes, bool]
+
+
+# Told of numbers that came: the processor, the first, and how many in a row.
+Arrived = Callable[[int, int, int], None]
+
+
+class Output(NamedTuple):
+    """What came of a stretch: ``block`` of lines, and how many of them are unresolved.
+
+    ``undecodable``: per record that is no event, why not.
+    """
+
+    block: Block
+    unresolved: int
+    undecodable: list[DecodeError]
+
+
+def slowly(recorder: Recorder, render: Callable[[Record], bytes]) -> Callable[[bytes], Line]:
+    """One record's line, by decoder, recorder and renderer. It raises DecodeError."""
+    decode = Decoder().event
+
+    def slow(record: bytes) -> Line:
+        made = recorder.record(decode(record))
+        # A file's hash and a stack are not in the event's bytes.
+        lasting = made.stack is None and getattr(made.object, "hash", None) is None
+        return Line(render(made), lasting, made.resolved)
+
+    return slow
+
+
+class Fast:
+    """Makes blocks of lines.
+
+    ``slow`` makes one line from one record, or raises DecodeError. ``version``
+    gives something that is another when the same events get other lines, as
+    when a user's name changes.
+    """
+
+    def __init__(
+        self,
+        slow: Callable[[bytes], Line],
+        clock: Clock,
+        version: Callable[[], object] = lambda: None,
+    ) -> None:
+        if tuple(_FIELDS)[:3] != _VARYING:
+            raise AssertionError("struct guard_event has changed: what varies must come first")
+        self._slow = slow
+        self._clock = clock
+        self._version_of = version
+        self._version = version()
+        self._new: dict[bytes, _Known] = {}
+        self._old: dict[bytes, _Known] = {}
+        self._forms: dict[bytes, bytes] = {}
+        self._unpackers: dict[int, struct.Struct] = {}
+
+    def block(
+        self,
+        memory: mmap,
+        at: int,
+        stride: int,
+        count: int,
+        arrived: Callable[[int, int, int], None],
+    ) -> Output:
+        """The lines of ``count`` records, ``stride`` apart, the first at offset ``at``.
+
+        ``stride`` has room for an event at least. Tells ``arrived`` of each row
+        of numbers of one processor: the processor, the first, and how many.
+        """
+        if (version := self._version_of()) != self._version:
+            self._version = version
+            self._new, self._old = {}, {}
+        pieces: list[bytes] = []
+        spine: list[bytes] = []
+        sums: list[int] = []
+        broken: list[DecodeError] = []
+        unresolved = 0
+        begin = after = _NEVER  # the second of wall time that ``second`` is the text of
+        second = b""
+        kind, form = None, b""
+        piece, cover, check = pieces.append, spine.append, sums.append
+        processor, first, due = -1, 0, 0  # the row of numbers under way
+        get = self._new.get
+        limit = stride - HEADER  # a record is at most so long
+        key_at = at + _KEY
+        unpacker = self._unpackers.get(stride) or self._unpacker(stride)
+        view = memoryview(memory)[at : at + count * stride]
+        for number, moment, cpu, path, other, exe in unpacker.iter_unpack(view):
+            if number != due or cpu != processor:
+                if due > first:
+                    arrived(processor, first, due - first)
+                processor, first = cpu, number
+            due = number + 1
+            key = memory[key_at : key_at + _KEYED + path + other + exe]
+            found = get(key)
+            if found is None:
+                record_at = key_at - _KEY
+                found = self._find(memory[record_at : record_at + limit], key, broken)
+                get = self._new.get
+                if found is None:
+                    key_at += stride
+                    continue
+            key_at += stride
+            if not begin <= moment < after:
+                begin, text = self._clock.second(moment)
+                after = begin + _SECOND
+                second = text.encode("ascii")
+                kind = None
+            this, rest, crc, digest, doubtful = found
+            if this is not kind:
+                kind = this
+                form = kind.replace(_TIME, second)
+            head = form % ((moment - begin) // 1000, moment, cpu, number)
+            piece(head)
+            piece(rest)
+            cover(head)
+            cover(digest)
+            check(crc32(head, crc))
+            if doubtful:
+                unresolved += 1
+        if due > first:
+            arrived(processor, first, due - first)
+        view.release()
+        return Output(Block(b"".join(pieces), sums, b"".join(spine)), unresolved, broken)
+
+    def one_by_one(self, records: Iterable[bytes], arrived: Arrived) -> Output:
+        """The lines of records of any size. ``undecodable`` ones are not told to ``arrived``."""
+        lines: list[bytes] = []
+        broken: list[DecodeError] = []
+        unresolved = 0
+        for record in records:
+            try:
+                line = self._slow(record)
+            except DecodeError as error:
+                broken.append(error)
+                continue
+            number, _, cpu = _HEAD.unpack_from(record)
+            arrived(cpu, number, 1)
+            lines.append(line.text)
+            unresolved += not line.resolved
+        return Output(block(lines), unresolved, broken)
+
+    def _find(self, record: bytes, key: bytes, broken: list[DecodeError]) -> _Known | None:
+        """What the cache does not have at hand; None if the record is no event."""
+        found = self._old.get(key)
+        if found is None:
+            try:
+                line = self._slow(record)
+            except DecodeError as error:
+                broken.append(error)
+                return None
+            found = self._split(line)
+            if not line.lasting:
+                return found
+        if len(self._new) >= LINES:
+            self._old, self._new = self._new, {}
+        self._new[key] = found
+        return found
+
+    def _split(self, line: Line) -> _Known:
+        text = line.text
+        time_at = text.index(b'"time":"') + 8
+        moment_at = text.index(b'"boot_ns":"', time_at) + 11
+        origin_at = text.index(b'"', moment_at)
+        cpu_at = text.index(b',"cpu":', origin_at) + 7
+        rest_at = text.index(SPLIT, cpu_at)
+        origin = text[origin_at:cpu_at].replace(b"%", b"%%")
+        kind = text[:time_at].replace(b"%", b"%%")
+        form = kind + _TIME + b'%06dZ","boot_ns":"%d' + origin + b'%d,"seq":%d'
+        form = self._forms.setdefault(
+            form, form
+        )  # one object each: they are told apart by identity
+        rest = text[rest_at:]
+        digest = b"\n" + sha256(rest).digest()
+        return form, rest + b"\n", crc32(rest), digest, not line.resolved
+
+    def _unpacker(self, stride: int) -> struct.Struct:
+        sizes = _FIELDS["path_size"].offset
+        form = f"<QQI{sizes - _KEY}xIII"
+        made = self._unpackers[stride] = struct.Struct(f"{form}{stride - struct.calcsize(form)}x")
+        return made
