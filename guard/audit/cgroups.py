@@ -66,6 +66,10 @@ class Cgroups:
             self._missing.put(cgroup, True)
         return found
 
+    def known(self, cgroup: int) -> bytes | None:
+        """The path if it was found before. Asks nobody."""
+        return self._paths.get(cgroup)
+
     def is_gone(self, cgroup: int) -> bool:
         """Whether a search did not find it; False also before there was one."""
         return bool(self._missing.get(cgroup))

@@ -31,7 +31,7 @@ SIZE_LIMIT = 64 << 20
 # Bytes hashed in a second: whoever starts many programs costs a tenth of a core.
 BYTES_A_SECOND = 96 << 20
 # Files remembered (twice this many at most).
-FILES = 4096
+FILES = 1024
 # Seconds that one record waits, and that all records of a second wait together.
 WAIT = 0.02
 WAIT_A_SECOND = 0.05

@@ -26,12 +26,17 @@ from guard.audit.names import Names
 from guard.audit.objects import ANCESTORS, Target
 from guard.audit.text import member, quoted
 
-# Processes remembered (twice this many at most), about 1 KB each.
-SIZE = 4096
+# Processes remembered, and parents' chains (twice this many at most): about 2 KB each.
+SIZE = 1024
+CHAINS = 256
 
 # Processes looked up in a second, about 50 us each: a storm of short-lived ones
 # costs a tenth of a core, and the records of the others say null.
 LOOKUPS = 2000
+
+# Bytes of an ancestor's executable; of longer ones the beginning is left out. Whoever
+# makes deep directories is not to make every record of their children long.
+PATH_LIMIT = 512
 
 # An ancestor's name and executable are read again after so many seconds.
 CHAIN_SECONDS = 1.0
@@ -71,7 +76,7 @@ class ProcessCache:
         self._pieces: Generations[tuple[int, ...], bytes] = Generations(SIZE)
         self._places: Generations[bytes, Place] = Generations(SIZE)
         self._chains: Generations[tuple[int, int], tuple[float, tuple[Ancestor, ...]]] = (
-            Generations(SIZE)
+            Generations(CHAINS)
         )
         self._named = 0
         self._second, self._lookups = float("-inf"), 0
@@ -117,7 +122,7 @@ class ProcessCache:
         if piece is None:
             free = self._is_free()
             chain = self._chain(parent, start_ns) if free else None
-            path = self._path(cgroup, pid) if free else None
+            path = self._path(cgroup, pid, free)
             piece = _piece(
                 self._users.name(uid), self._groups.name(gid), path, self._place(path), chain
             )
@@ -144,8 +149,10 @@ class ProcessCache:
         self._lookups += 1
         return self._lookups <= LOOKUPS
 
-    def _path(self, cgroup: int, pid: int) -> bytes | None:
-        return None if self._cgroups is None else self._cgroups.path(cgroup, pid)
+    def _path(self, cgroup: int, pid: int, free: bool) -> bytes | None:
+        if self._cgroups is None:
+            return None
+        return self._cgroups.path(cgroup, pid) if free else self._cgroups.known(cgroup)
 
     def _is_gone(self, cgroup: int) -> bool:
         return self._cgroups is None or self._cgroups.is_gone(cgroup)
@@ -201,10 +208,17 @@ def _read(proc: bytes, pid: int, child_start_ns: int) -> tuple[Ancestor, int] | 
     if start_ns > child_start_ns:
         return None
     try:
-        exe: bytes | None = os.readlink(b"%b/%d/exe" % (proc, pid))
+        exe: bytes | None = _cut(os.readlink(b"%b/%d/exe" % (proc, pid)))
     except OSError:
         exe = None  # a kernel thread, or it has just ended
     return Ancestor(pid, start_ns, exe, comm), parent
+
+
+def _cut(path: bytes) -> bytes:
+    """The last names of a path that is too long, without a slash before them."""
+    if len(path) <= PATH_LIMIT:
+        return path
+    return path[-PATH_LIMIT:].partition(b"/")[2]
 
 
 def _piece(

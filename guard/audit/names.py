@@ -27,6 +27,8 @@ SIZE = 2048
 FILE_LIMIT = 8 << 20
 # Questions that may wait for the thread; more are asked again when they come up again.
 QUESTIONS = 256
+# Questions in a second: whoever may make users up must not make a directory server busy.
+QUESTIONS_A_SECOND = 20
 # A name that was unknown, or known, is asked for again after so many seconds.
 UNKNOWN_SECONDS, KNOWN_SECONDS = 60.0, 600.0
 # How often a file's time is looked at.
@@ -119,19 +121,33 @@ class _Asked:
         # A name or None, and when to ask again. A question under way is an unknown name.
         self._known: Generations[int, tuple[bytes | None, float]] = Generations(SIZE)
         self._thread: threading.Thread | None = None
+        self._second, self._in_second = float("-inf"), 0
+        self._postponed = False
 
     def name(self, number: int) -> bytes | None:
         known = self._known.get(number)
-        if known is not None and self._clock() < known[1]:
+        now = self._clock()
+        if known is not None and now < known[1]:
             return known[0]
-        self._ask(number)
         before = known[0] if known is not None else None
-        self._known.put(number, (before, self._clock() + UNKNOWN_SECONDS))
+        if self._may_ask(now):
+            self._ask(number)
+            self._known.put(number, (before, now + UNKNOWN_SECONDS))
+        else:
+            self._postponed = True
         return before
 
+    def _may_ask(self, now: float) -> bool:
+        if now - self._second >= 1.0:
+            self._second, self._in_second = now, 0
+        self._in_second += 1
+        return self._in_second <= QUESTIONS_A_SECOND
+
     def learned(self) -> bool:
-        """Whether an answer came that is another than the one before."""
-        fresh = False
+        """Whether an answer came that is another than the one before, or a question may be asked
+        now that might not.
+        """
+        fresh, self._postponed = self._postponed, False
         while True:
             try:
                 number, name = self._answers.get_nowait()

@@ -29,8 +29,8 @@ PYTHON = "/usr/bin/python3"
 
 # Frames of each stack: PERF_MAX_STACK_DEPTH, the most that the kernel walks.
 FRAMES = 127
-# Stacks remembered (twice this many at most).
-SIZE = 512
+# Stacks remembered (twice this many at most), up to 50 KB each.
+SIZE = 64
 # Seconds that one record waits, and that all records of a second wait together.
 WAIT = 0.02
 WAIT_A_SECOND = 0.05

@@ -133,6 +133,12 @@ def test_a_kernel_thread_has_no_executable(host: Host) -> None:
     assert host.look(host.cache())["ancestors"][0]["exe"] is None
 
 
+def test_an_ancestors_long_path_loses_its_beginning(host: Host) -> None:
+    host.process(9, 0, 40, exe=b"/" + b"/".join([b"x" * 100] * 20))
+    (found,) = host.look(host.cache())["ancestors"]
+    assert found["exe"] == "/".join(["x" * 100] * 5)
+
+
 def test_a_chain_that_goes_in_a_circle_has_an_end(host: Host) -> None:
     host.process(9, 9, 40)
     assert len(host.look(host.cache())["ancestors"]) == ANCESTORS
@@ -205,6 +211,7 @@ def test_a_storm_of_processes_costs_a_bounded_number_of_lookups(
         assert host.look(cache, pid=pid)["ancestors"] != []
     missed = host.look(cache, pid=300)
     assert (missed["ancestors"], missed["user"]) == (None, "web")
+    assert missed["unit"] == "nginx.service"  # known already
     # Later it is told in full: to whoever keeps pieces too, by the version.
     version = cache.version
     cache.settle()

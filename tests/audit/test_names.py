@@ -120,10 +120,27 @@ def test_a_number_without_a_name_is_not_asked_for_all_the_time(tmp_path: Path) -
     assert names.name(1000) == b"ldap"
 
 
+def test_so_many_questions_a_second_and_no_more(tmp_path: Path) -> None:
+    time, slow = Time(), Slow(ldap=1000)
+    names = Names(passwd(tmp_path), slow, time)
+    for number in range(100_000, 100_000 + module.QUESTIONS_A_SECOND):
+        names.name(number)
+    assert names.name(1000) is None
+    slow.let.release(1000)
+    time.now += 1
+    version = names.version
+    names.settle()
+    assert names.version > version  # who keeps the answer is to ask again
+    assert names.name(1000) is None  # only now it is asked for
+    assert settled(names, 1000, b"ldap")
+    assert len(slow.asked) == module.QUESTIONS_A_SECOND + 1
+
+
 def test_a_server_that_hangs_holds_up_neither_names_nor_memory(tmp_path: Path) -> None:
-    slow = Slow()
-    names = Names(passwd(tmp_path), slow)
+    slow, time = Slow(), Time()
+    names = Names(passwd(tmp_path), slow, time)
     for number in range(100_000, 120_000):
+        time.now += 0.1
         assert names.name(number) is None
     assert names._asked is not None
     assert names._asked._questions.qsize() <= module.QUESTIONS
