@@ -181,3 +181,44 @@ int drive_time(int program, const uint8_t *frame, unsigned size, int repeat)
 	free(scrap);
 	return error ? error : (int)run.duration;
 }
+
+struct drained {
+	uint8_t *at;
+	uint8_t *end;
+	int count;
+};
+
+static int take(void *context, void *data, size_t size)
+{
+	struct drained *d = context;
+
+	if (d->at + size > d->end)
+		return -ENOSPC;
+	memcpy(d->at, data, size);
+	d->at += size;
+	d->count++;
+	return 0;
+}
+
+/* Takes the records out of a ring, one after another into `out`. Returns how many. */
+int drive_drain(int ring, uint8_t *out, size_t size)
+{
+	struct drained d = { .at = out, .end = out + size };
+	struct ring_buffer *buffer = ring_buffer__new(ring, take, &d, NULL);
+
+	if (!buffer)
+		return -errno;
+	ring_buffer__consume(buffer);
+	ring_buffer__free(buffer);
+	return d.count;
+}
+
+int drive_update(int map, const void *key, const void *value)
+{
+	return bpf_map_update_elem(map, key, value, 0);
+}
+
+int drive_lookup(int map, const void *key, void *value)
+{
+	return bpf_map_lookup_elem(map, key, value);
+}

@@ -14,6 +14,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -72,6 +73,8 @@ class Filter:
         assert handle, self._c.drive_log().decode()[-4000:]
         self._handle = ctypes.c_void_p(handle)
         self.cpu = min(os.sched_getaffinity(0))
+        # Counters that plans have had: tests.ingress.make gives each plan new ones.
+        self.used = 0
 
     def close(self) -> None:
         """Unload."""
@@ -133,8 +136,58 @@ class Filter:
         table = results.T.tolist()
         return [Outcome(*row) for row in table], out.raw[: size.value]
 
+    def leaves(self, frame: bytes) -> None:
+        """Let the egress program see a frame that goes out."""
+        error = self._c.drive_time(self.program("guard_ingress_leaves"), frame, len(frame), 1)
+        assert error >= 0, os.strerror(-error)
+
+    def update(self, name: str, key: int, value: bytes) -> None:
+        """Set an element of an array map."""
+        error = self._c.drive_update(self.map(name), struct.pack("=I", key), value)
+        assert error == 0, os.strerror(-error)
+
+    def lookup(self, name: str, key: int, size: int) -> bytes:
+        """An element of an array map."""
+        out = ctypes.create_string_buffer(size)
+        error = self._c.drive_lookup(self.map(name), struct.pack("=I", key), out)
+        assert error == 0, os.strerror(-error)
+        return out.raw
+
+    def counts(self, slot: int) -> dict[str, int]:
+        """A slot's counters, added up over the CPUs (tick and in_tick are without meaning)."""
+        raw = self.lookup("ingress_counts", slot, wire.COUNT.size * _possible_cpus())
+        total = dict.fromkeys(wire.COUNT.fields, 0)
+        for values in struct.iter_unpack(wire.COUNT.format(), raw):
+            for member, value in zip(wire.COUNT.fields, values, strict=True):
+                total[member] += value
+        return total
+
+    def events(self) -> list[dict[str, Any]]:
+        """The records in the ring, which is empty afterwards."""
+        out = ctypes.create_string_buffer(1 << 20)
+        count = self._c.drive_drain(self.map("ingress_events"), out, ctypes.c_size_t(len(out)))
+        assert count >= 0, os.strerror(-count)
+        return [_event(out.raw[i * wire.EVENT.size :]) for i in range(count)]
+
     def time(self, frame: bytes, repeat: int) -> int:
         """Nanoseconds a run of the filter takes on one frame."""
         result: int = self._c.drive_time(self.program(), frame, len(frame), repeat)
         assert result >= 0, os.strerror(-result)
         return result
+
+
+def _possible_cpus() -> int:
+    """How many CPUs a per-CPU map has values for."""
+    ranges = Path("/sys/devices/system/cpu/possible").read_text().strip().split(",")
+    return sum(int(r.split("-")[-1]) - int(r.split("-")[0]) + 1 for r in ranges)
+
+
+def _event(raw: bytes) -> dict[str, Any]:
+    out: dict[str, Any] = {}
+    for name, field in wire.EVENT.fields.items():
+        if field.count > 1:
+            values = struct.unpack_from(f"<{field.count}{field.code}", raw, field.offset)
+            out[name] = bytes(values) if field.code == "B" else values
+        else:
+            (out[name],) = struct.unpack_from(f"<{field.code}", raw, field.offset)
+    return out

@@ -236,7 +236,7 @@ def frame(world: World) -> bytes:
         ethertype = rng.choice((0x0806, 0x88CC, 0x8864, 0x0600, 0x002A))
         payload = rng.randbytes(40)
     tags = b""
-    for _ in range(rng.choice((0, 0, 0, 0, 0, 1, 1, 2, 3, 5))):
+    for _ in range(rng.choices((0, 1, 2, 3, 5), (70, 18, 8, 2, 2))[0]):
         tags += struct.pack(
             ">HH", rng.choice((0x8100, 0x88A8, 0x9100)), rng.choice((0, 5, 100, 0x1FFF, 0x2064))
         )
