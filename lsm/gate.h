@@ -10,6 +10,7 @@
 
 #include "report.h"
 #include "cgroup.h"
+#include "ids.h"
 
 struct caller {
 	const struct tables *tables;
@@ -66,6 +67,8 @@ static __always_inline int begin(struct caller *caller, const __u32 section, con
 		policies |= tables->root.host;
 		if (tables->root.cgroup)
 			policies |= guard_cgroup_policies(tables);
+		if (tables->root.ids)
+			policies |= guard_id_policies(tables);
 	}
 	policies = unrefined64(policies & tables->root.section[section].policies, zero);
 	if (!policies && !(flags & GUARD_TASK_CANARY))

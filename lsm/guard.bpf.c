@@ -9,6 +9,7 @@
 #include "wire_anchor.bpf.c"
 #include "automaton.bpf.c"
 #include "cgroup.bpf.c"
+#include "ids.bpf.c"
 #include "report.bpf.c"
 #include "file.bpf.c"
 #include "task.bpf.c"

@@ -126,7 +126,23 @@ struct css_set {
 	struct cgroup *dfl_cgrp;
 } KERNEL_TYPE;
 
+typedef struct {
+	unsigned int val;
+} KERNEL_TYPE kuid_t, kgid_t;
+
+/* Eight ids follow one another: uid, gid, suid, sgid, euid, egid, fsuid, fsgid. */
+struct cred {
+	kuid_t uid;
+	struct group_info *group_info;
+} KERNEL_TYPE;
+
+struct group_info {
+	int ngroups;
+	kgid_t gid[1];
+} KERNEL_TYPE;
+
 struct task_struct {
+	const struct cred *real_cred;
 	struct css_set *cgroups;
 	struct mm_struct *mm;
 	struct task_struct *real_parent;

@@ -24,6 +24,9 @@ enum guard_limit {
 	GUARD_LIMIT_DEVICE_SLOTS = 1024, /* slots of the device hash table */
 	GUARD_LIMIT_DEVICES = 512,	 /* used slots: half, so probes stay short */
 	GUARD_LIMIT_DEVICE_PROBES = 4,	 /* slots looked at before a device is foreign */
+	GUARD_LIMIT_ID_SLOTS = 256,	/* slots of the hash table of users and groups */
+	GUARD_LIMIT_IDS = 128,		/* used slots */
+	GUARD_LIMIT_ID_PROBES = 4,	/* slots looked at before an id is nobody's */
 	GUARD_LIMIT_DEPTH = 256,	 /* components; a longer walk is a latency attack */
 	GUARD_LIMIT_COMM = 16,		 /* TASK_COMM_LEN, include/linux/sched.h */
 	GUARD_LIMIT_PATHS_SHORT = 512,	 /* bytes of both paths in a short event */
@@ -279,6 +282,19 @@ struct guard_device {
 	__u32 reserved[2];
 };
 
+enum guard_id_kind {
+	GUARD_ID_NONE = 0,	/* an empty slot */
+	GUARD_ID_USER = 1,
+	GUARD_ID_GROUP = 2,
+};
+
+/* A user or group, by its number on the host, and the policies whose subject it is. */
+struct guard_id {
+	__u32 id;
+	__u32 kind;	/* enum guard_id_kind */
+	__u64 policies;
+};
+
 /* Policies that gate a section, and those of them that deny what no rule matches. */
 struct guard_gated {
 	__u64 policies;
@@ -298,6 +314,7 @@ struct guard_root {
 	__u64 inherit; /* policies kept across an exec that does not match */
 	__u64 exe;     /* policies whose subject names executables */
 	__u64 cgroup;  /* policies whose subject names control groups */
+	__u64 ids;		 /* policies whose subject names users or groups */
 	struct guard_gated section[GUARD_LIMIT_SECTIONS];
 	__u64 group_mask[GUARD_LIMIT_GROUPS]; /* policies with rules in this automaton */
 	__u32 groups;			      /* automata in use: 1 .. GUARD_LIMIT_GROUPS */
@@ -307,6 +324,9 @@ struct guard_root {
 	__u64 zero;		 /* always 0, which the verifier does not know */
 	__u16 column[256];	 /* byte -> offset of its column in a state's row, bytes */
 	struct guard_verb_row kernel[GUARD_LIMIT_KERNEL_OPS];
+	__u32 id_multiplier;	/* slot = (id * multiplier >> 16) % slots, as u32 */
+	__u32 reserved;
+	struct guard_id id[GUARD_LIMIT_ID_SLOTS];
 };
 
 /* The devices of one generation: a hash table, and what all others are. */

@@ -23,6 +23,8 @@ ANCHOR(enum, guard_column);
 ANCHOR(struct, guard_verb_row);
 ANCHOR(struct, guard_row);
 ANCHOR(struct, guard_device);
+ANCHOR(enum, guard_id_kind);
+ANCHOR(struct, guard_id);
 ANCHOR(struct, guard_gated);
 ANCHOR(struct, guard_root);
 ANCHOR(struct, guard_devices);

@@ -26,6 +26,9 @@ class Limit(IntEnum):
     DEVICE_SLOTS = 1024
     DEVICES = 512
     DEVICE_PROBES = 4
+    ID_SLOTS = 256
+    IDS = 128
+    ID_PROBES = 4
     DEPTH = 256
     COMM = 16
     PATHS_SHORT = 512
@@ -134,6 +137,13 @@ class KernelOp(IntEnum):
     SWAP = 79
     REBOOT = 80
     SYSLOG = 81
+
+
+class IdKind(IntEnum):
+    # enum guard_id_kind
+    NONE = 0
+    USER = 1
+    GROUP = 2
 
 
 class Hook(IntEnum):
@@ -280,6 +290,15 @@ DEVICE = Struct(
         "reserved": Field(24, 8, 2, "I"),
     },
 )
+ID = Struct(
+    "guard_id",
+    16,
+    {
+        "id": Field(0, 4, 1, "I"),
+        "kind": Field(4, 4, 1, "I"),
+        "policies": Field(8, 8, 1, "Q"),
+    },
+)
 GATED = Struct(
     "guard_gated",
     16,
@@ -290,7 +309,7 @@ GATED = Struct(
 )
 ROOT = Struct(
     "guard_root",
-    4520,
+    8632,
     {
         "abi": Field(0, 4, 1, "I"),
         "generation": Field(4, 4, 1, "I"),
@@ -299,15 +318,19 @@ ROOT = Struct(
         "inherit": Field(24, 8, 1, "Q"),
         "exe": Field(32, 8, 1, "Q"),
         "cgroup": Field(40, 8, 1, "Q"),
-        "section": Field(48, 64, 4, "guard_gated"),
-        "group_mask": Field(112, 32, 4, "Q"),
-        "groups": Field(144, 4, 1, "I"),
-        "device_multiplier": Field(148, 4, 1, "I"),
-        "net": Field(152, 4, 1, "I"),
-        "cgroups": Field(156, 4, 1, "I"),
-        "zero": Field(160, 8, 1, "Q"),
-        "column": Field(168, 512, 256, "H"),
-        "kernel": Field(680, 3840, 96, "guard_verb_row"),
+        "ids": Field(48, 8, 1, "Q"),
+        "section": Field(56, 64, 4, "guard_gated"),
+        "group_mask": Field(120, 32, 4, "Q"),
+        "groups": Field(152, 4, 1, "I"),
+        "device_multiplier": Field(156, 4, 1, "I"),
+        "net": Field(160, 4, 1, "I"),
+        "cgroups": Field(164, 4, 1, "I"),
+        "zero": Field(168, 8, 1, "Q"),
+        "column": Field(176, 512, 256, "H"),
+        "kernel": Field(688, 3840, 96, "guard_verb_row"),
+        "id_multiplier": Field(4528, 4, 1, "I"),
+        "reserved": Field(4532, 4, 1, "I"),
+        "id": Field(4536, 4096, 256, "guard_id"),
     },
 )
 DEVICES = Struct(
@@ -397,4 +420,4 @@ EVENT = Struct(
     },
 )
 
-STRUCTS = (VERB_ROW, ROW, DEVICE, GATED, ROOT, DEVICES, TASK, COUNTERS, EVENT)
+STRUCTS = (VERB_ROW, ROW, DEVICE, ID, GATED, ROOT, DEVICES, TASK, COUNTERS, EVENT)
