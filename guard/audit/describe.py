@@ -145,7 +145,7 @@ def _socket(event: Event, path: bytes) -> NetObject:
     port = None
     if event.family in _WITH_PORTS and not event.flags & _ANY_PORT:
         port = event.port
-    return NetObject(family, _type(event.type), _protocol(event.protocol), address, port)
+    return NetObject(family, _type(event.type), protocol_word(event.protocol), address, port)
 
 
 def _address(raw: bytes) -> str | None:
@@ -171,7 +171,8 @@ def _type(number: int) -> str | None:
         return str(number)
 
 
-def _protocol(number: int) -> str | None:
+def protocol_word(number: int) -> str | None:
+    """IPPROTO_* in a word, or as a number; None for 0."""
     return _PROTOCOLS.get(number, str(number)) if number else None
 
 

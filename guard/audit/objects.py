@@ -94,14 +94,24 @@ class KernelObject(NamedTuple):
 
 
 class PacketObject(NamedTuple):
-    """A packet at an interface. Addresses are None where the packet was too short for them."""
+    """A packet at an interface. What is None could not be read, or the protocol has none.
+
+    ``protocol`` is a word or a number; ``fragment`` is ``first`` or ``later``;
+    ``length`` counts the frame's bytes, of which ``head`` are the first.
+    """
 
     interface: bytes
-    protocol: str
+    protocol: str | None
     source: str | None
     source_port: int | None
     destination: str | None
     destination_port: int | None
+    icmp_type: int | None = None
+    tcp_flags: tuple[str, ...] | None = None
+    vlan: int | None = None
+    fragment: str | None = None
+    length: int = 0
+    head: bytes = b""
 
 
 Object: TypeAlias = FileObject | ExecObject | NetObject | KernelObject | PacketObject

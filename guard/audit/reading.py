@@ -161,7 +161,7 @@ def object_name(record: Record) -> str:
             return str(what.get("path") or what.get("operation"))
         case "packet":
             ends = (_end(part(what, name), "?") for name in ("source", "destination"))
-            return f"{what.get('protocol')} {' -> '.join(ends)}"
+            return f"{what.get('protocol') or '?'} {' -> '.join(ends)}"
         case _:
             return str(what.get("path"))
 

@@ -250,9 +250,15 @@ OBJECT = Kinds(
             part(
                 [
                     Field("interface", Name(), "the interface that it came in by"),
-                    Field("protocol", Text(), "tcp, udp, icmp, … or a number"),
+                    Field("protocol", Text(), "tcp, udp, icmp, … or a number", null=True),
                     Field("source", _END, "where it says that it comes from"),
                     Field("destination", _END, "where it was to go"),
+                    Field("icmp_type", Number(0, 255), "ICMP's type", null=True),
+                    Field("tcp_flags", Many(Text()), "fin, syn, rst, psh, ack, …", null=True),
+                    Field("vlan", Number(0, 4095), "the outermost VLAN's id", null=True),
+                    Field("fragment", Text(("first", "later")), "which fragment it is", null=True),
+                    Field("length", _U32, "bytes of the frame"),
+                    Field("head", Text(pattern="^([0-9a-f]{2})*$"), "its first bytes"),
                 ]
             ),
         ),

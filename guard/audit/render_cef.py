@@ -143,6 +143,12 @@ def _object(record: Record) -> _Pairs:
         yield "proto", what.get("protocol")
         yield "deviceDirection", 0
         yield from _named(what, "interface", "deviceInboundInterface", "guardInterfaceHex")
+        yield "in", what.get("length")
+        yield "guardIcmpType", what.get("icmp_type")
+        yield "guardTcpFlags", ",".join(map(str, what.get("tcp_flags") or ())) or None
+        yield "guardVlan", what.get("vlan")
+        yield "guardFragment", what.get("fragment")
+        yield "guardHead", what.get("head") or None
         return
     if kind == "net":
         inbound = "accept" in (record.get("verbs") or ())

@@ -237,9 +237,13 @@ def _object(of: Object) -> str:
         case PacketObject():
             return (
                 f'{{"kind":"packet",{member("interface", of.interface)},'
-                f'"protocol":{quoted(of.protocol)},'
+                f'"protocol":{_text(of.protocol)},'
                 f'"source":{_end(of.source, of.source_port)},'
-                f'"destination":{_end(of.destination, of.destination_port)}}}'
+                f'"destination":{_end(of.destination, of.destination_port)},'
+                f'"icmp_type":{_number(of.icmp_type)},'
+                f'"tcp_flags":{"null" if of.tcp_flags is None else _strings(of.tcp_flags)},'
+                f'"vlan":{_number(of.vlan)},"fragment":{_text(of.fragment)},'
+                f'"length":{of.length},"head":"{of.head.hex()}"}}'
             )
 
 

@@ -80,8 +80,20 @@ KINDS = {
     "mount": ("kernel.mount", ("mount",)),
     "bpf": ("kernel.bpf", ("bpf",)),
 }
-PACKET = PacketObject(b"eth0", "tcp", "192.0.2.1", 5555, "198.51.100.2", 22)
-SHORT_PACKET = PacketObject(b"eth0", "253", None, None, None, None)
+PACKET = PacketObject(
+    b"eth0",
+    "tcp",
+    "192.0.2.1",
+    5555,
+    "198.51.100.2",
+    22,
+    tcp_flags=("syn", "ack"),
+    vlan=7,
+    fragment="first",
+    length=60,
+    head=b"\x00\x01",
+)
+SHORT_PACKET = PacketObject(b"eth0", None, None, None, None, None)
 STACK = Stack((Frame(0xFFFFFFFF81000000, b"vfs_open", 16, b"kernel"),), (Frame(0x7F00, None),))
 
 

@@ -19,6 +19,7 @@ from guard.cli.exits import Exit
 from guard.cli.main import COMMANDS, main
 from guard.policy.load import load
 from guard.policy.vocabulary import FILE, FILE_RULE, FILE_VERBS, POLICY, SUBJECT, TEST
+from guard.wire import ingress
 from guard.wire.layout import COUNTERS, EventFlag, Limit, Reason
 from tests.audit.samples import ORIGIN, FakeIndex, fixed_clock, wire_event
 
@@ -85,6 +86,9 @@ def test_every_word_of_a_record_is_in_the_manual() -> None:
     text = (MANUAL / "records.md").read_text()
     reasons = [reason.name.lower().replace("_", "-") for reason in Reason]
     words = [*reasons, *Words().flags[sum(EventFlag)]]
+    packets = [one.name.lower().replace("_", "-") for one in ingress.Reason]
+    packets = [one for one in packets if one not in ("rule", "default", "count")]
+    words += packets
     causes = [cause.value for cause in LossCause]
     assert [word for word in [*words, *causes, EXE_FOREIGN] if f"`{word}`" not in text] == []
 
