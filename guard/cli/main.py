@@ -51,6 +51,7 @@ COMMANDS: dict[str, Command] = {
     "ship": Command("guard.cli.ship", "deliver the spool's records to the sinks of a SIEM"),
     "status": Command("guard.cli.status", "what is loaded, and whether it really denies"),
     "doctor": Command("guard.cli.doctor", "what this kernel can do, and what is missing"),
+    "confirm": Command("guard.cli.confirm", "keep an ingress policy that is on probation"),
     "set": Command("guard.cli.set", "change the address sets of the ingress filter in force"),
     "unload": Command("guard.cli.unload", "take everything off the kernel again"),
 }

@@ -39,6 +39,9 @@ EPILOG = """examples:
   guard run policies/                      enforce until interrupted, then take it off
   guard run --persist policies/            leave it enforced; `guard unload` takes it off
   guard run nginx.yaml -- ./start-nginx    the policies hold for this command's processes only
+  guard run --persist --confirm 30s edge.yaml
+                                           its ingress filter comes off again, or the one before
+                                           comes back, unless `guard confirm` is said in time
 
 Audit records go to standard output, one JSON object a line, or to --log FILE.
 With a command its own exit status is passed on."""
@@ -46,13 +49,20 @@ With a command its own exit status is passed on."""
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.usage = "guard run [--persist] [--log FILE] [--name NAME] FILE... [-- COMMAND...]"
+    parser.usage = (
+        "guard run [--persist] [--confirm TIME] [--log FILE] [--name NAME] FILE... [-- COMMAND...]"
+    )
     parser.epilog = EPILOG
     parser.add_argument("files", nargs="+", metavar="FILE", help="policies, or directories of them")
     parser.add_argument(
         "--persist", action="store_true", help="stay enforced after guard ends, until guard unload"
     )
     parser.add_argument("--log", metavar="FILE", help="append audit records to FILE")
+    parser.add_argument(
+        "--confirm",
+        metavar="TIME",
+        help="undo the ingress filter unless confirmed within, say, 30s",
+    )
     parser.add_argument("--name", help="the instance's name in guard status (host, or run-PID)")
 
 
@@ -79,6 +89,18 @@ def run(arguments: argparse.Namespace) -> int:
         print("guard: nothing was loaded", file=sys.stderr)
         return Exit.FINDINGS
     policies = list(loaded.policies)
+    filters = [policy for policy in policies if policy.ingress is not None]
+    if filters or arguments.confirm is not None:
+        from guard.cli.run_ingress import run_ingress  # noqa: PLC0415 - for policies that filter
+
+        return run_ingress(arguments, policies, filters, command, _run_gates)
+    return _run_gates(arguments, policies, command)
+
+
+def _run_gates(
+    arguments: argparse.Namespace, policies: list[Policy], command: list[str] | None
+) -> int:
+    """Enforce what processes may do."""
     if command:
         policies = [_for_tree(policy) for policy in policies]
     name = arguments.name or (f"run-{os.getpid()}" if command else HOST_INSTANCE)

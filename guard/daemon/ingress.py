@@ -12,7 +12,7 @@ import contextlib
 import fcntl
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -180,8 +180,17 @@ class Filter:
         self.kernel.close()
 
 
-def start(libbpf: Libbpf, state: State, name: str = INSTANCE, root: Path = ROOT) -> Filter:
-    """Put a new filter in force. Raises GuardError; then nothing is left behind."""
+def start(
+    libbpf: Libbpf,
+    state: State,
+    name: str = INSTANCE,
+    root: Path = ROOT,
+    before: Callable[[Instance], object] = lambda _: None,
+) -> Filter:
+    """Put a new filter in force. Raises GuardError; then nothing is left behind.
+
+    ``before`` is told the instance, hidden yet, before the first interface is filtered.
+    """
     found = xdp.require(state.section.interfaces)
     require_targets(state.section)
     ticks = ingress_load.hertz(libbpf)
@@ -194,6 +203,7 @@ def start(libbpf: Libbpf, state: State, name: str = INSTANCE, root: Path = ROOT)
         made = Filter(kernel, state, plan)
         undo.callback(made.close)
         made.aim(plan, here)
+        before(hidden)
         attached = {one.name: made.cover(one, state.section) for one in found}
         made.state = replace(state, attached=attached)
         made.write()

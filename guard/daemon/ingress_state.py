@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import os
+import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -42,7 +43,8 @@ class State:
     ``sets``: what each set holds besides timed entries. ``timed``: the sets that
     take such entries; a set's place there is its bit. ``attached``: interfaces
     by name, with index, mode and the reason for the mode. ``attendant``: the
-    process that follows interfaces and records, as pid and start time.
+    process that follows interfaces and records, as pid and start time. ``revision``
+    is one policy's, as it was loaded once: changes of sets leave it.
     """
 
     policy: str
@@ -58,13 +60,16 @@ class State:
     attendant: tuple[int, str | None] = (0, None)
     started: float = 0.0
     expired: Mapping[str, int] = field(default_factory=dict)
+    revision: str = ""
 
 
 def of_policy(policy: Policy) -> State:
     """The state that a policy asks for; its set files are read. Raises GuardError."""
     assert policy.ingress is not None, "only a policy with an ingress section has a filter"
     sets = read_sets(policy.ingress, policy.source)
-    return State(policy.name, policy.mode.value, policy.source, policy.ingress, sets)
+    name, mode = policy.name, policy.mode.value
+    revision = secrets.token_hex(8)
+    return State(name, mode, policy.source, policy.ingress, sets, revision=revision)
 
 
 def read_sets(section: IngressSection, source: str) -> dict[str, Prefixes]:
@@ -149,6 +154,7 @@ _PLAIN = (
     "attendant",
     "started",
     "expired",
+    "revision",
 )
 
 

@@ -23,27 +23,27 @@ PIN = "about"
 _ZERO = struct.pack("=I", 0)
 
 
-def write(libbpf: Libbpf, instance: Instance, about: dict[str, Any]) -> None:
+def write(libbpf: Libbpf, instance: Instance, about: dict[str, Any], pin: str = PIN) -> None:
     """Pin ``about``; what was there is replaced in one rename. Raises LibbpfError."""
     blob = zlib.compress(json.dumps(about, separators=(",", ":")).encode())
     fd = libbpf.map_create(MAP_TYPE_ARRAY, "guard_about", len(_ZERO), len(blob), 1)
     try:
         libbpf.map_update(fd, _ZERO, blob, "about")
         libbpf.map_freeze(fd)
-        new = instance.map(f"{PIN}_new")
+        new = instance.map(f"{pin}_new")
         libbpf.pin(fd, new)
-        os.rename(new, instance.map(PIN))
+        os.rename(new, instance.map(pin))
     finally:
         os.close(fd)
 
 
-def read(libbpf: Libbpf, instance: Instance) -> dict[str, Any]:
+def read(libbpf: Libbpf, instance: Instance, pin: str = PIN) -> dict[str, Any]:
     """What the instance says. Raises LibbpfError, or HostError when it makes no sense."""
-    fd = libbpf.open_pin(instance.map(PIN))
+    fd = libbpf.open_pin(instance.map(pin))
     try:
         size = fdinfo(fd)["value_size"]
         # Values are rounded up to eight bytes where they are read.
-        blob = libbpf.map_lookup(fd, _ZERO, (size + 7) // 8 * 8, PIN) or b""
+        blob = libbpf.map_lookup(fd, _ZERO, (size + 7) // 8 * 8, pin) or b""
         about = json.loads(zlib.decompressobj().decompress(blob))
     except (ValueError, KeyError, zlib.error) as error:
         raise HostError(

@@ -55,7 +55,8 @@ LASTING = (
     "ingress_cpus",
     "ingress_mirrors",
 )
-OWN = (CURRENT, "ingress_parts")
+SCRATCH = "ingress_scratch"
+OWN = (CURRENT, "ingress_parts", SCRATCH)
 
 # What may be read past the last masked byte: TABLE_SLACK in lsm/xdp/maps.h.
 SLACK = 8192

@@ -1,0 +1,250 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Attendance: a process beside the filter that writes its records and follows interfaces.
+
+The filter needs nobody. Who attends moves drops from the ring to sinks, keeps
+interfaces that come back filtered, and does the book-keeping of ended entries.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import struct
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+from guard.audit.ring import RingReader, map_ring
+from guard.audit.sinks import Sink
+from guard.daemon import confirm, ingress, ingress_sets, ingress_state
+from guard.daemon.ingress import Filter
+from guard.daemon.ingress_events import Lines, line
+from guard.daemon.ingress_state import State
+from guard.daemon.loop import STOP_SIGNALS
+from guard.daemon.session import process_start
+from guard.errors import GuardError, HostError
+from guard.kernel.ingress_load import EVENT_RING
+from guard.kernel.libbpf import Libbpf
+from guard.kernel.netlink import LinkWatch
+from guard.kernel.pins import Instance
+from guard.policy.model import Policy
+
+# How often ended entries are tidied and the state is looked at.
+TICK_SECONDS = 1.0
+
+# Records in one write to a sink.
+BATCH = 1024
+
+
+@dataclass
+class Attendance:
+    """One process's attendance of one filter. ``previous``: what an end without --persist
+    goes back to; ``token``: the probation that the policy is on, if it is."""
+
+    found: Filter
+    sink: Sink
+    previous: State | None = None
+    token: str | None = None
+    told: list[str] = field(default_factory=list)
+    _mine: str = field(init=False)
+    _lines: Lines = field(init=False)
+    _ring: RingReader = field(init=False)
+    _links: LinkWatch = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._mine = self.found.state.revision
+        self._lines = Lines(self.found.state)
+        self._ring = map_ring(self.found.kernel.maps["ingress_events"], EVENT_RING)
+        self._links = LinkWatch()
+
+    @property
+    def modes(self) -> list[str]:
+        """How each interface is filtered, in sentences."""
+        return [
+            f"{name} is filtered in {mode} mode ({reason})"
+            for name, (_, mode, reason) in self.found.state.attached.items()
+        ]
+
+    def serve(self) -> tuple[int, str]:
+        """Attend until a stop signal, or until nothing is left to attend.
+
+        Returns the signal's number, or 0 and the reason.
+        """
+        wake, signalled = os.pipe()
+        os.set_blocking(signalled, False)
+        previous = {number: signal.signal(number, lambda *_: None) for number in STOP_SIGNALS}
+        signal.set_wakeup_fd(signalled, warn_on_full_buffer=False)
+        held = signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
+        try:
+            poll = select.poll()
+            for fd in (wake, self._ring.fileno(), self._links.fileno()):
+                poll.register(fd, select.POLLIN)
+            due = time.monotonic() + TICK_SECONDS
+            while True:
+                ready = dict(poll.poll(max(0, int((due - time.monotonic()) * 1000))))
+                self.collect()
+                if self._links.fileno() in ready and self._links.drain():
+                    self._change(lambda: self._tell(self.found.follow()))
+                if time.monotonic() >= due:
+                    due = time.monotonic() + TICK_SECONDS
+                    over = self.tick()
+                    if over is not None:
+                        return 0, over
+                if wake in ready:
+                    number = os.read(wake, 1)[0]
+                    if number in STOP_SIGNALS:
+                        return number, ""
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, held)
+            signal.set_wakeup_fd(-1)
+            for number, handler in previous.items():
+                signal.signal(number, handler)
+            os.close(wake)
+            os.close(signalled)
+
+    def collect(self) -> int:
+        """Move what is in the ring to the sink; how many records."""
+        total = 0
+        while records := self._ring.drain(BATCH):
+            lines = []
+            for record in records:
+                generation = struct.unpack_from("=I", record, _GENERATION)[0]
+                if generation > self._lines.generation:
+                    self._reread()
+                lines.append(line(self._lines.packet(record)))
+            self.sink.emit(lines)
+            self._ring.release()
+            total += len(records)
+        return total
+
+    def tick(self) -> str | None:
+        """Tidy up and look around; a reason to end, or None."""
+        instance = self.found.kernel.instance
+        if not instance.directory.exists():
+            if self.token is not None:
+                return "the policy was not confirmed in time: the filter is off again"
+            return "the filter was unloaded"
+        self._reread()
+        if self.found.state.attendant[0] != os.getpid():
+            return f"process {self.found.state.attendant[0]} attends the filter now"
+        waits = confirm.pending(self.found.libbpf, instance)
+        if self.token is not None and (waits is None or waits["token"] != self.token):
+            self.token = None
+            if self.found.state.revision != self._mine:
+                return "the policy was not confirmed in time: the one before is in force again"
+        self._change(self._sweep)
+        return None
+
+    def own(self) -> None:
+        """Say in the filter's state who attends it."""
+        pid = os.getpid()
+        self.found.state = replace(self.found.state, attendant=(pid, process_start(pid)))
+        self.found.write()
+
+    def _sweep(self) -> None:
+        for name, some in ingress_sets.sweep(self.found).items():
+            total = self.found.state.expired.get(name, len(some))
+            self.sink.emit([line(self._lines.ended(name, some, total))])
+
+    def _tell(self, sentences: Sequence[str]) -> None:
+        self.told += sentences
+        if sentences:
+            self.sink.emit([line(self._lines.interface(one)) for one in sentences])
+
+    def _change(self, do: Callable[[], None]) -> None:
+        """Change the filter under its lock, from the state that it has now."""
+        with (
+            contextlib.suppress(FileNotFoundError),
+            ingress.locked(self.found.kernel.instance),
+        ):
+            self._reread()
+            try:
+                do()
+            except GuardError as error:
+                self._tell([f"not done: {error}"])
+
+    def _reread(self) -> None:
+        with contextlib.suppress(HostError):
+            state = ingress_state.read(self.found.libbpf, self.found.kernel.instance)
+            self.found.state = state
+            self._lines.know(state)
+
+    def end(self, keep: bool) -> None:
+        """Stop attending. Without ``keep`` what was in force before comes back."""
+        self.collect()
+        instance = self.found.kernel.instance
+        mine = self.found.state.attendant[0] == os.getpid()
+        self._links.close()
+        self._ring.close()
+        self.found.close()
+        if keep or not mine:
+            return
+        if self.token is not None and confirm.roll_back(instance, self.token) is not None:
+            return
+        if self.previous is None:
+            ingress.remove(instance)
+            return
+        with ingress.locked(instance):
+            found = ingress.adopt(Libbpf(), instance)
+            try:
+                found.replace(self.previous)
+            finally:
+                found.close()
+
+
+# Where a record has its generation: struct ingress_event.
+_GENERATION = 56
+
+
+Before = Callable[[State], None]
+"""Told what is about to be put in force."""
+
+
+def begin(
+    policy: Policy, sink: Sink, seconds: int | None, warn: Before = lambda _: None
+) -> Attendance:
+    """Put a policy's filter in force, in the place of one that runs, and attend it.
+
+    ``seconds``: on probation, see guard.daemon.confirm. ``warn`` is called before
+    anything changes. Raises GuardError; then what was in force still is.
+    """
+    ingress.require_root()
+    libbpf = Libbpf()
+    state = ingress_state.of_policy(policy)
+    warn(state)
+    instance = ingress.running()
+    if instance is None:
+        return _start(libbpf, state, sink, seconds)
+    with ingress.locked(instance):
+        confirm.require_none(libbpf, instance)
+        found = ingress.adopt(libbpf, instance)
+        before = found.state
+        token = None
+        try:
+            if seconds is not None:
+                token = confirm.begin(libbpf, instance, before, seconds)
+            told = found.replace(state)
+        except BaseException:
+            if token is not None:
+                confirm.cancel(instance)
+            found.close()
+            raise
+        made = Attendance(found, sink, before, token, told)
+        made.own()
+    return made
+
+
+def _start(libbpf: Libbpf, state: State, sink: Sink, seconds: int | None) -> Attendance:
+    tokens: list[str] = []
+
+    def before(instance: Instance) -> None:
+        if seconds is not None:
+            tokens.append(confirm.begin(libbpf, instance, None, seconds))
+
+    found = ingress.start(libbpf, state, before=before)
+    made = Attendance(found, sink, None, tokens[0] if tokens else None)
+    with ingress.locked(found.kernel.instance):
+        made.own()
+    return made
