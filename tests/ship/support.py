@@ -207,7 +207,7 @@ class Bench:
             "siem",
             (self.spool, self.own),
             lambda _record, line: line,
-            lambda: self.sink.make(),
+            lambda: self.sink.make(),  # noqa: PLW0108 - tests replace it
             self.dead,
             plan or Plan(records=10),
             self.told.append,
