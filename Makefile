@@ -6,7 +6,7 @@ PYTHON := .venv/bin/python
 TEST_KERNELS := 6.1 6.12
 # Seconds for one guest's whole suite.
 GUEST_TIMEOUT := 1200
-C_FILES = $(wildcard lsm/*.[ch] lsm/*/*.[ch] tests/*/*.c tests/*/*/*.c)
+C_FILES = $(wildcard lsm/*.[ch] lsm/*/*.[ch] guard/audit/*.c tests/*/*.c tests/*/*/*.c)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -18,12 +18,14 @@ help: ## this list
 
 # `objects` and `wire`: the BPF side's build is described beside its sources.
 -include lsm/build.mk
+# `formatter`: the optional C half of the audit stream's way to lines.
+-include guard/audit/build.mk
 # `drivers`: small C programs that the kernel suite runs.
 -include tests/kernel/drivers/build.mk
 
 .PHONY: setup packages venv
 setup: venv ## install all that is needed; leaves .venv/bin/guard
-	@$(MAKE) --silent objects
+	@$(MAKE) --silent objects formatter
 
 packages:
 	@packaging/setup/packages
@@ -102,6 +104,8 @@ wheel: setup ## a wheel with the compiled objects, in build/dist
 bench: setup ## the figures of docs/benchmarks.md
 	$(PYTHON) -m tests.bench.startup
 	$(PYTHON) -m tests.bench.compile
+	$(PYTHON) -m tests.bench.records
+	$(PYTHON) -m tests.bench.events
 	$(PYTHON) -m tests.bench.cost
 
 clean: ## remove what was built; kernels stay in the cache

@@ -20,6 +20,8 @@ _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-
 
 def printable(text: str) -> str:
     """The text with U+FFFD for everything that is no character to be seen."""
+    if text.isascii() and text.isprintable():
+        return text
     return _CONTROL.sub("\ufffd", sound(text))
 
 

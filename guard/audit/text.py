@@ -28,13 +28,13 @@ def quoted(text: str) -> str:
     Strict parsers refuse a lone surrogate, escaped or not, and Python makes
     them of undecodable names (surrogateescape).
     """
-    if not text.isascii():
-        text = sound(text)
-    return encode_basestring_ascii(text)
+    return encode_basestring_ascii(sound(text))
 
 
 def sound(text: str) -> str:
     """The text with surrogate pairs joined and lone surrogates as U+FFFD."""
+    if text.isascii():
+        return text
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
@@ -95,6 +95,19 @@ def plain(value: object) -> Json:
     return sound(str(value))
 
 
+_SEPARATORS = (",", ":")
+_encode = json.JSONEncoder(separators=_SEPARATORS, allow_nan=False).encode
+# How every surrogate begins in ASCII JSON, lone ones and those of pairs.
+_SURROGATE = "\\ud"
+
+
 def line(members: dict[str, object]) -> bytes:
     """One JSON object on one line of ASCII, without the newline."""
-    return json.dumps(plain(members), separators=(",", ":")).encode("ascii")
+    try:
+        text = _encode(members)
+    except (TypeError, ValueError):
+        text = _SURROGATE
+    # Making values plain costs more than the rest, and they nearly always are.
+    if _SURROGATE in text:
+        text = _encode(plain(members))
+    return text.encode("ascii")
