@@ -169,7 +169,7 @@ class Ingress:
                 raise HostError(
                     f"{interface.name} cannot be watched for what leaves: {error}",
                     remedy="this needs tcx, a kernel from 6.6 on; without it say"
-                    " `established: {tcp: true, neighbours: true}` and use no mirror rule",
+                    " `established: {udp: false, icmp: false}` and use no mirror rule",
                 ) from error
             self._keep(name, fd)
 
