@@ -15,7 +15,7 @@ from guard.plan.errors import PlanError
 from guard.plan.product import TooLarge
 from guard.plan.trial import reason
 from guard.policy.diagnostic import printable
-from guard.policy.model import PathRule
+from guard.policy.model import Rule
 
 _EPILOG = """\
 examples:
@@ -132,5 +132,5 @@ def _decision_json(decision: Decision | None) -> dict[str, object] | None:
     }
 
 
-def _rule_json(rule: PathRule) -> dict[str, object]:
+def _rule_json(rule: Rule) -> dict[str, object]:
     return {"id": rule.id, "file": rule.span.file, "line": rule.span.line}

@@ -12,7 +12,6 @@ from guard.cli.usable import refused, usable_policies
 from guard.plan.errors import PlanError
 from guard.plan.trial import Outcome, Trial, run_tests
 from guard.policy.diagnostic import printable
-from guard.policy.operations import Operation
 
 _EPILOG = """\
 examples:
@@ -96,4 +95,4 @@ def as_text(trials: Sequence[Trial], required: float) -> str:
 def failure_line(outcome: Outcome) -> str:
     """One failed test: its place, what was done, and what is not as expected."""
     test = outcome.test
-    return f"{test.span}: {Operation(test.verb, test.path)}: {outcome.failure}"
+    return f"{test.span}: {test.text}: {outcome.failure}"

@@ -9,7 +9,6 @@ from xml.sax.saxutils import escape, quoteattr
 from guard.cli.test import failure_line
 from guard.plan.trial import Outcome, Trial
 from guard.policy.diagnostic import printable
-from guard.policy.operations import Operation
 
 
 def as_junit(trials: Sequence[Trial], required: float) -> str:
@@ -48,7 +47,7 @@ def _cases(trial: Trial, required: float) -> list[str]:
 
 def _case(trial: Trial, outcome: Outcome) -> str:
     test = outcome.test
-    name = f"{Operation(test.verb, test.path)}: {test.expect.value}"
+    name = f"{test.text}: {test.expect.value}"
     head = (
         f"    <testcase classname={_attribute(trial.policy.name)} name={_attribute(name)}"
         f' file={_attribute(test.span.file)} line="{test.span.line}"'

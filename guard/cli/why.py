@@ -13,11 +13,12 @@ from guard.analysis.evaluate import Decision
 from guard.cli.exits import Exit
 from guard.cli.usable import refused, usable_policies
 from guard.plan.errors import PlanError
+from guard.plan.trial import reason
 from guard.plan.why import Answer, ask, matching_pattern
 from guard.policy.diagnostic import printable
 from guard.policy.findings import Findings
-from guard.policy.model import PathRule, Policy
-from guard.policy.operations import Operation, operation
+from guard.policy.model import Operation, PathOperation, PathRule, Pattern, Policy, Rule
+from guard.policy.operations import Complaint, operation
 from guard.policy.vocabulary import OBJECT_FORM
 
 _EPILOG = """\
@@ -54,7 +55,7 @@ def run(arguments: argparse.Namespace) -> int:
     if not paths:
         return _usage('give policies, then the operation, such as "read /etc/shadow"')
     done = operation(words, Findings([]).suggest)
-    if not isinstance(done, Operation):
+    if isinstance(done, Complaint):
         return _usage(f"{done.message}{f'; {done.help}' if done.help else ''}")
     exe: str | None = arguments.exe
     if exe is not None and not re.fullmatch(OBJECT_FORM, exe):
@@ -67,9 +68,9 @@ def run(arguments: argparse.Namespace) -> int:
     except PlanError as error:
         return refused(error)
     if arguments.json:
-        print(json.dumps(_as_json(answer, done, exe), indent=2))
+        print(json.dumps(_as_json(answer, done, words, exe), indent=2))
     else:
-        print("\n".join(map(printable, _as_text(answer, done, exe))))
+        print("\n".join(map(printable, _as_text(answer, done, words, exe))))
     return Exit.CLEAN
 
 
@@ -78,9 +79,9 @@ def _usage(problem: str) -> Exit:
     return Exit.USAGE
 
 
-def _as_text(answer: Answer, done: Operation, exe: str | None) -> Iterator[str]:
+def _as_text(answer: Answer, done: Operation, words: str, exe: str | None) -> Iterator[str]:
     who = f"as {exe}" if exe is not None else "under every policy given"
-    yield f"{done} {who}: {answer.verdict.value}"
+    yield f"{words} {who}: {answer.verdict.value}"
     if not answer.decisions:
         yield "  no policy has this executable for its subject"
     for decision in answer.decisions:
@@ -107,10 +108,10 @@ def _decision_lines(decision: Decision, done: Operation, exe: str | None) -> Ite
     word = "allowed" if decision.allowed else "denied"
     yield f"{policy.name} ({policy.mode.value}): {word}"
     yield f"  subject     {_subject(policy, exe)}"
-    if policy.file is None:
-        yield "  decided by  nothing: without a file section, files are not gated"
+    if decision.section is None:
+        yield f"  decided by  nothing: {reason(decision)}"
         return
-    default = f"default: {policy.file.default.value} ({policy.file.span})"
+    default = f"default: {decision.section.default.value} ({decision.section.span})"
     if decision.default:
         yield f"  decided by  {default}, for no rule matches"
     for rule in decision.deciding:
@@ -128,22 +129,46 @@ def _decision_lines(decision: Decision, done: Operation, exe: str | None) -> Ite
 
 def _subject(policy: Policy, exe: str | None) -> str:
     place = f"({policy.subject.span})"
-    if policy.subject.host:
+    kind, patterns = _selected(policy)
+    if kind == "host":
         return f"the whole host {place}"
-    shown = ", ".join(pattern.text for pattern in policy.subject.exe)
-    return f"exe {shown} {place}{'' if exe is not None else ', taken to be the task'}"
+    shown = ", ".join(pattern.text for pattern in patterns)
+    return f"{kind} {shown} {place}{'' if exe is not None else ', taken to be the task'}"
 
 
-def _rule(rule: PathRule, done: Operation) -> str:
-    pattern = matching_pattern(rule, done.path)
+def _selected(policy: Policy) -> tuple[str, tuple[Pattern, ...]]:
+    """The key that a subject is given by, and what stands there."""
+    who = policy.subject
+    given = (
+        ("exe", who.exe),
+        ("unit", who.units),
+        ("cgroup", who.cgroups),
+        ("user", who.users),
+        ("group", who.groups),
+    )
+    return next(((kind, patterns) for kind, patterns in given if patterns), ("host", ()))
+
+
+def _rule(rule: Rule, done: Operation) -> str:
+    pattern = _pattern(rule, done)
+    if pattern is None:
+        return f"{rule.effect.value} rule {rule.id} ({rule.span})"
     return f"{rule.effect.value} rule {rule.id}: {pattern.text} ({pattern.span})"
 
 
-def _as_json(answer: Answer, done: Operation, exe: str | None) -> dict[str, object]:
+def _pattern(rule: Rule, done: Operation) -> Pattern | None:
+    """The pattern that made a rule match, of rules on paths."""
+    if isinstance(rule, PathRule) and isinstance(done, PathOperation):
+        return matching_pattern(rule, done.path)
+    return None
+
+
+def _as_json(answer: Answer, done: Operation, words: str, exe: str | None) -> dict[str, object]:
     return {
         "format": 1,
-        "verb": done.verb.name.lower(),
-        "path": done.path,
+        "operation": words,
+        "verb": words.partition(" ")[0],
+        "path": done.path if isinstance(done, PathOperation) else None,
         "as": exe,
         "verdict": answer.verdict.name.lower(),
         "policies": [_decision_json(decision, done) for decision in answer.decisions],
@@ -168,10 +193,10 @@ def _decision_json(decision: Decision, done: Operation) -> dict[str, object]:
         "name": policy.name,
         "file": policy.source,
         "mode": policy.mode.value,
-        "subject": "host" if policy.subject.host else "exe",
+        "subject": _selected(policy)[0],
         "allowed": decision.allowed,
-        "default": policy.file.default.value if policy.file is not None else None,
-        "default_used": decision.default and policy.file is not None,
+        "default": decision.section.default.value if decision.section is not None else None,
+        "default_used": decision.default and decision.section is not None,
         "audit": decision.audit,
         "deciding": [rule.id for rule in decision.deciding],
         "matching": [
@@ -180,7 +205,7 @@ def _decision_json(decision: Decision, done: Operation) -> dict[str, object]:
                 "effect": rule.effect.value,
                 "file": rule.span.file,
                 "line": rule.span.line,
-                "pattern": matching_pattern(rule, done.path).text,
+                "pattern": pattern.text if (pattern := _pattern(rule, done)) else None,
                 "why": rule.why,
             }
             for rule in decision.rules

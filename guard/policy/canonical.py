@@ -17,19 +17,13 @@ from guard.policy import comments, read
 from guard.policy.comments import BREAK, Comment, Placed
 from guard.policy.diagnostic import Diagnostic
 from guard.policy.findings import Findings
+from guard.policy.include import Load, is_fragment, nothing_to_include
 from guard.policy.nodes import Mapping, Node, Scalar, Sequence, reading
-from guard.policy.parse import parse_text
-from guard.policy.vocabulary import FILE, FILE_RULE, POLICY, SUBJECT, TEST, Kind, Shape
+from guard.policy.parse import World, parse_text
+from guard.policy.vocabulary import FRAGMENT, POLICY, SHAPES, Shape
 
 WIDTH = 100
 """Columns of a line that brackets may fill; longer ones become a list of lines."""
-
-_SHAPES = {
-    Kind.SUBJECT: SUBJECT,
-    Kind.FILE: FILE,
-    Kind.RULES: FILE_RULE,
-    Kind.TESTS: TEST,
-}
 
 # Text that means itself without quotes, in brackets too, whatever stands around it.
 _WORD = r"[\w/.*?=+@%^~$()<>;|!-]"
@@ -40,23 +34,24 @@ class NotFormatted(ValueError):
     """The text cannot be written again with its meaning and its comments as they are."""
 
 
-def canonical(data: bytes) -> str:
+def canonical(data: bytes, name: str = "", include: Load = nothing_to_include) -> str:
     """The canonical form of a file's content, which parses without an error.
 
+    ``include`` reads the fragments that the file of this name includes.
     Raises NotFormatted for layouts that would lose a comment or change a meaning.
     """
     formed = _form(data)
-    if _content(formed.encode()) != _content(data):
+    if _content(formed.encode(), name, include) != _content(data, name, include):
         raise NotFormatted("a comment or a value stands where it cannot be kept")
     if _form(formed.encode()) != formed:
         raise NotFormatted("its layout does not settle")
     return formed
 
 
-def _content(data: bytes) -> tuple[str, Counter[str]]:
+def _content(data: bytes, name: str, include: Load) -> tuple[str, Counter[str]]:
     """What must stay: what the policies say, without places, and every comment."""
     diagnostics: list[Diagnostic] = []
-    policies = parse_text(data, "", diagnostics)
+    policies = parse_text(data, name, diagnostics, World(load=include))
     said = re.sub(r"Span\([^)]*\)", "", repr((policies, [each.code for each in diagnostics])))
     text, roots = _documents(data)
     return said, Counter(each.text for each in comments.find(text, roots))
@@ -108,7 +103,7 @@ class _Document:
     def write(self, root: Node) -> list[str]:
         """Its lines."""
         lines = self._comments(self._placed.header, "")
-        return lines + self._block(root, POLICY, "")
+        return lines + self._block(root, FRAGMENT if is_fragment(root) else POLICY, "")
 
     def _comments(self, some: list[Comment], indent: str) -> list[str]:
         lines = []
@@ -191,7 +186,7 @@ def _ordered(node: Mapping, shape: Shape | None) -> list[tuple[Scalar, Node]]:
 def _below(shape: Shape | None, key: Scalar) -> Shape | None:
     """The shape of the mappings under a key."""
     keys = shape.keys if shape is not None else ()
-    return next((_SHAPES.get(each.kind) for each in keys if each.name == key.text), None)
+    return next((SHAPES.get(each.kind) for each in keys if each.name == key.text), None)
 
 
 def _brackets(node: Node, shape: Shape | None) -> str:

@@ -5,8 +5,11 @@ A code is for ever: a number is never used again for another meaning. The page
 that `guard explain` prints for a code is in codes.md beside this file, under a
 heading with the same number and title. Numbers by area:
 
-    G00x  the file          G02x  YAML that does not mean what it seems to
+    G00x  the file          G01x  files that it includes
+    G02x  YAML that does not mean what it seems to
     G10x  keys and values   G12x  a policy, or several, as a whole
+    G13x  names that a policy defines
+    G14x  ingress           G32x  ingress that does something else than it seems to
     G20x  patterns          G30x  rules that cannot do what they say
 """
 
@@ -35,6 +38,11 @@ class Code(enum.Enum):
     TOO_MANY_DOCUMENTS = "G008", Severity.ERROR, "too many documents in one file"
     MORE_FINDINGS = "G009", Severity.ERROR, "further findings not shown"
 
+    INCLUDE_FAILED = "G010", Severity.ERROR, "include that cannot be read"
+    INCLUDE_CYCLE = "G011", Severity.ERROR, "include that leads back to itself"
+    INCLUDE_LIMIT = "G012", Severity.ERROR, "too much included"
+    NOT_A_FRAGMENT = "G013", Severity.ERROR, "include of something else than a fragment"
+
     DUPLICATE_KEY = "G020", Severity.ERROR, "duplicate key"
     ALIAS = "G021", Severity.ERROR, "anchor or alias"
     MERGE_KEY = "G022", Severity.ERROR, "merge key"
@@ -60,11 +68,25 @@ class Code(enum.Enum):
     NOT_TOGETHER = "G111", Severity.ERROR, "keys that do not go together"
     BAD_OPERATION = "G112", Severity.ERROR, "operation that cannot be read"
 
+    NO_SUCH_OPERATION = "G113", Severity.ERROR, "no operation is like this"
+    BAD_ADDRESS = "G114", Severity.ERROR, "address or port that cannot be read"
+
     DUPLICATE_POLICY = "G120", Severity.ERROR, "duplicate policy name"
     DUPLICATE_RULE_ID = "G121", Severity.ERROR, "duplicate rule id"
     TOO_MANY_POLICIES = "G122", Severity.ERROR, "too many policies"
     NOTHING_GATED = "G123", Severity.ERROR, "policy that gates nothing"
     UNKNOWN_RULE = "G124", Severity.ERROR, "no rule of that id"
+    EXPIRED = "G125", Severity.WARNING, "rule that has expired"
+
+    UNDEFINED = "G130", Severity.ERROR, "name that is not defined"
+    UNUSED = "G131", Severity.WARNING, "definition that nothing uses"
+    CYCLIC = "G132", Severity.ERROR, "definition that leads back to itself"
+    DEFINED_TWICE = "G133", Severity.ERROR, "name that is defined already"
+    TOO_MANY_ENTRIES = "G134", Severity.ERROR, "names that stand for too much"
+
+    BAD_NUMBER = "G140", Severity.ERROR, "number or range that cannot be read"
+    BAD_RATE = "G141", Severity.ERROR, "rate that cannot be read"
+    NO_PACKET = "G142", Severity.ERROR, "rule that no packet matches"
 
     PATTERN_SYNTAX = "G200", Severity.ERROR, "pattern that cannot be read"
     PATTERN_RELATIVE = "G201", Severity.ERROR, "pattern that does not start with '/'"
@@ -78,6 +100,8 @@ class Code(enum.Enum):
     SHADOWED_RULE = "G304", Severity.WARNING, "rule that others make useless"
     NO_BOUNDARY = "G310", Severity.WARNING, "pattern without a boundary"
     TWO_IN_ONE = "G311", Severity.WARNING, "two patterns in one text"
+    LOCKED_OUT = "G320", Severity.WARNING, "ingress that locks its owner out"
+    OVERLAP = "G321", Severity.WARNING, "sets that overlap"
 
     def __init__(self, number: str, severity: Severity, title: str) -> None:
         self.number = number

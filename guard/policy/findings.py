@@ -20,7 +20,7 @@ def one_slip(word: str, known: str) -> bool:
     Capitals make none, and neither does '_' for '-'. Words of one or two
     letters are too short to be sure of.
     """
-    a, b = word.lower().replace("_", "-"), known
+    a, b = word.lower().replace("_", "-"), known.replace("_", "-")
     if min(len(a), len(b)) < 3 or abs(len(a) - len(b)) > 1:
         return a == b
     same = 0
@@ -113,11 +113,11 @@ class Findings:
         if self.full or not 2 <= len(word) <= limits.NAME_LENGTH:
             return None
         lower = word.lower().replace("_", "-")
-        choices = sorted(known)
-        for choice in choices:
+        choices = {each.replace("_", "-"): each for each in sorted(known)}
+        for choice, meant in choices.items():
             if choice.startswith(lower) or lower in (choice + "s", choice + "es"):
-                return choice
+                return meant
         from difflib import get_close_matches  # noqa: PLC0415 - clean policies need none
 
         close = get_close_matches(lower, choices, n=1, cutoff=0.6)
-        return close[0] if close else None
+        return choices[close[0]] if close else None

@@ -36,3 +36,24 @@ NAME_LENGTH = 64
 
 TEXT_LENGTH = 1024
 """Characters of `why`."""
+
+NAMED_ENTRIES = 131072
+"""Entries that @names of one file stand for, counted at each use: a list may be used anywhere."""
+
+DEFINITION_DEPTH = 16
+"""Definitions that stand for definitions. Resolving them recurses on this."""
+
+INCLUDES = 64
+"""Fragments that one policy includes, directly or not; more would hide what it says."""
+
+INCLUDE_DEPTH = 8
+"""Fragments that include fragments. Reading recurses on this."""
+
+INCLUDED_SIZE = FILE_SIZE
+"""Bytes of all fragments that one file includes: together as much as one file may have."""
+
+TAGS = 16
+"""Tags of one rule: they go into every record of it."""
+
+ABSTRACT_LENGTH = 107
+"""Bytes of an abstract UNIX socket's name: sun_path without its leading NUL, unix(7)."""

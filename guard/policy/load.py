@@ -6,13 +6,15 @@ Pure as the parser is: whoever calls has read the files.
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Iterable
 from typing import NamedTuple
 
 from guard.policy.codes import Code
 from guard.policy.diagnostic import Diagnostic, Related, has_errors, quoted
+from guard.policy.include import Load, nothing_to_include
 from guard.policy.model import Policy
-from guard.policy.parse import parse_named
+from guard.policy.parse import World, parse_named
 from guard.policy.source import Span
 from guard.wire.layout import Limit
 
@@ -33,15 +35,30 @@ class Loaded(NamedTuple):
         return not has_errors(list(self.diagnostics))
 
 
-def load(files: Iterable[tuple[str, bytes]]) -> Loaded:
-    """Parse files, given as name and content, and judge them as one set."""
+def load(
+    files: Iterable[tuple[str, bytes]],
+    include: Load = nothing_to_include,
+    today: dt.date | None = None,
+) -> Loaded:
+    """Parse files, given as name and content, and judge them as one set.
+
+    ``include`` reads what they include; rules that expired before ``today``, a
+    day in UTC, have no effect. Of findings in a fragment that several policies
+    include, each is told once.
+    """
     diagnostics: list[Diagnostic] = []
     named: list[tuple[Policy, Span]] = []
     texts: dict[str, str] = {}
+    included: dict[str, str] = {}
     for name, data in files:
-        named += parse_named(data, name, diagnostics)
+        named += parse_named(data, name, diagnostics, World(today, include, included))
         texts[name] = data.decode("utf-8-sig", "replace")
+    texts = {**texts, **{name: text for name, text in included.items() if name not in texts}}
     _check_set(named, diagnostics)
+    if included:
+        diagnostics = list(
+            {(each.code, each.message, each.span): each for each in diagnostics}.values()
+        )
     order = {name: at for at, name in enumerate(texts)}
     diagnostics.sort(key=lambda found: (order[found.span.file], found.span.line))
     return Loaded(tuple(policy for policy, _ in named), tuple(diagnostics), texts)

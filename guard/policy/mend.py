@@ -14,6 +14,7 @@ from typing import NamedTuple
 from guard.policy.codes import Severity
 from guard.policy.diagnostic import Diagnostic
 from guard.policy.findings import further
+from guard.policy.include import Load, nothing_to_include
 from guard.policy.load import load
 from guard.policy.source import Span
 
@@ -37,7 +38,7 @@ class _Edit(NamedTuple):
     found: Diagnostic
 
 
-def mend(name: str, data: bytes) -> Mended:
+def mend(name: str, data: bytes, include: Load = nothing_to_include) -> Mended:
     """Apply certain edits to the content of the file ``name``, until none is left.
 
     Edits are kept only when each takes its finding away and brings no other:
@@ -46,16 +47,22 @@ def mend(name: str, data: bytes) -> Mended:
     without an error, may show where errors hid them before.
     """
     done: list[Diagnostic] = []
-    findings = load([(name, data)]).diagnostics
+    findings = _findings(name, data, include)
     for _ in range(MOST_ROUNDS):
         edits = _edits(data, findings)
-        mended, applied = _apply(name, data, edits, findings) if edits else (data, [])
+        mended, applied = _apply(name, data, edits, findings, include) if edits else (data, [])
         if not applied:
             break
         data = mended
         done += [edit.found for edit in applied]
-        findings = load([(name, data)]).diagnostics
+        findings = _findings(name, data, include)
     return Mended(data, tuple(done))
+
+
+def _findings(name: str, data: bytes, include: Load) -> list[Diagnostic]:
+    """The findings in the file itself; what it includes is mended by itself."""
+    found = load([(name, data)], include).diagnostics
+    return [each for each in found if each.span.file == name]
 
 
 def _errors(findings: Sequence[Diagnostic]) -> int:
@@ -63,11 +70,15 @@ def _errors(findings: Sequence[Diagnostic]) -> int:
 
 
 def _apply(
-    name: str, data: bytes, edits: list[_Edit], findings: Sequence[Diagnostic]
+    name: str,
+    data: bytes,
+    edits: list[_Edit],
+    findings: Sequence[Diagnostic],
+    include: Load,
 ) -> tuple[bytes, list[_Edit]]:
     """The edits that make it better: all of them, else of each half what does."""
     mended = _replace(data, edits)
-    after = load([(name, mended)]).diagnostics
+    after = _findings(name, mended, include)
     if _errors(after) <= _errors(findings) - len(edits):
         return mended, edits
     if len(edits) == 1:
@@ -76,9 +87,9 @@ def _apply(
     middle = len(edits) // 2
     applied: list[_Edit] = []
     for half in (edits[middle:], edits[:middle]):
-        data, some = _apply(name, data, half, findings)
+        data, some = _apply(name, data, half, findings, include)
         if some:
-            findings = load([(name, data)]).diagnostics
+            findings = _findings(name, data, include)
         applied = some + applied
     return data, applied
 

@@ -6,7 +6,7 @@ Nothing here knows YAML, the kernel or this host.
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import enum
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -69,7 +69,7 @@ class Rule:
     kill: bool = False
     errno: Errno | None = None
     why: str | None = None
-    expires: datetime.date | None = None
+    expires: dt.date | None = None
     tags: tuple[str, ...] = ()
 
 

@@ -8,33 +8,18 @@ from collections.abc import Collection
 from guard.policy import limits, operations
 from guard.policy.codes import Code
 from guard.policy.diagnostic import Fix, quoted
-from guard.policy.model import Test
-from guard.policy.nodes import Broken, Node, Sequence
-from guard.policy.operations import Operation
-from guard.policy.values import Field, Values, described, is_null
+from guard.policy.model import Operation, Test
+from guard.policy.nodes import Node
+from guard.policy.operations import Complaint
+from guard.policy.parse_sections import items
+from guard.policy.values import Field, Values
 from guard.policy.vocabulary import EFFECTS, TEST
 
 
 def tests(field: Field, values: Values, ids: Collection[str] | None) -> tuple[Test, ...]:
     """The tests that have no error. ``ids`` are the rules', None where they are not known."""
-    node = field.value
-    if not isinstance(node, Sequence):
-        if not isinstance(node, Broken):
-            values.findings.add(
-                Code.EMPTY_VALUE if is_null(node) else Code.WRONG_KIND,
-                "tests is a list: each test starts with '- '",
-                field.key.span if is_null(node) else node.span,
-                "nothing follows" if is_null(node) else f"this is {described(node)}",
-            )
-        return ()
-    if not node.items:
-        values.findings.add(
-            Code.EMPTY_VALUE,
-            "tests is an empty list",
-            node.span,
-            help="leave the key out when there are no tests",
-        )
-    return tuple(test for item in node.items if (test := _test(item, values, ids)) is not None)
+    found = (_test(item, values, ids) for item in items(field, "tests", "test", values))
+    return tuple(test for test in found if test is not None)
 
 
 def _test(item: Node, values: Values, ids: Collection[str] | None) -> Test | None:
@@ -46,16 +31,17 @@ def _test(item: Node, values: Values, ids: Collection[str] | None) -> Test | Non
     rule = _rule(fields["rule"].value, values, ids) if "rule" in fields else None
     if done is None or expect is None:
         return None
-    return Test(done.verb, done.path, expect, rule, item.span)
+    operation, text = done
+    return Test(operation, text, expect, rule, item.span)
 
 
-def _operation(node: Node, values: Values) -> Operation | None:
+def _operation(node: Node, values: Values) -> tuple[Operation, str] | None:
     scalar = values.text(node, "do", limits.PATTERN_LENGTH)
     if scalar is None:
         return None
     found = operations.operation(scalar.text, values.findings.suggest)
-    if isinstance(found, Operation):
-        return found
+    if not isinstance(found, Complaint):
+        return found, scalar.text
     place = scalar.part(found.start, found.end)
     values.findings.add(
         found.code,
@@ -81,7 +67,7 @@ def _rule(node: Node, values: Values, ids: Collection[str] | None) -> str | None
             "no such rule",
             help=f"did you mean '{close}'?"
             if close
-            else "a rule without an id of its own is called file.1, file.2 and so on",
+            else "a rule without an id of its own is called by section and number, as file.1",
             fix=values.findings.edit(scalar.span, scalar.text, close, ids),
         )
     return scalar.text

@@ -11,11 +11,10 @@ import re
 from collections.abc import Mapping as Table
 from typing import NamedTuple, TypeVar
 
-from guard.policy import limits, patterns
+from guard.policy import limits
 from guard.policy.codes import Code
 from guard.policy.diagnostic import Fix, Related, quoted
 from guard.policy.findings import Findings
-from guard.policy.model import Pattern
 from guard.policy.nodes import Broken, Mapping, Node, Scalar, Sequence, reading
 from guard.policy.source import Span
 from guard.policy.vocabulary import GENERATED_ID_FORM, NAME_FORM, NAME_FORM_WORDS, Shape
@@ -73,7 +72,6 @@ class Values:
 
     def __init__(self, findings: Findings) -> None:
         self.findings = findings
-        self._alternatives = 0
 
     def mapping(self, node: Node, shape: Shape, place: Span | None) -> dict[str, Field] | None:
         """The known entries of a mapping of this shape.
@@ -148,15 +146,24 @@ class Values:
             first, second = fields[chosen[0]].key, fields[chosen[1]].key
             if second.start < first.start:
                 first, second = second, first
+            several = "both" if len(shape.exactly_one) == 2 else "several"
             self.findings.add(
                 Code.EXACTLY_ONE,
-                f"a {shape.title} has {_either(shape.exactly_one)}, not both",
+                f"a {shape.title} has {either(shape.exactly_one)}, not {several}",
                 second.span,
                 "and here the other",
                 related=(Related(first.span, "one of them here"),),
             )
         if node.incomplete:
             return
+        for name, other, reason in shape.needs:
+            if name in fields and other not in fields and other not in misspelt:
+                self.findings.add(
+                    Code.NOT_TOGETHER,
+                    f"{name} has no meaning without {other}: {reason}",
+                    fields[name].key.span,
+                    help=f"leave {name} out",
+                )
         for key in shape.keys:
             if key.required and key.name not in fields and key.name not in misspelt:
                 self.findings.add(
@@ -170,9 +177,11 @@ class Values:
         if shape.exactly_one and not chosen and not meant:
             self.findings.add(
                 Code.EXACTLY_ONE,
-                f"this {shape.title} has neither {' nor '.join(shape.exactly_one)}",
+                f"this {shape.title} has none of {', '.join(shape.exactly_one)}"
+                if len(shape.exactly_one) > 2
+                else f"this {shape.title} has neither {' nor '.join(shape.exactly_one)}",
                 place,
-                f"{_either(shape.exactly_one)} is missing",
+                f"{either(shape.exactly_one)} is missing",
             )
         one = shape.at_least_one
         if one and not any(name in fields for name in one) and not misspelt:
@@ -289,7 +298,7 @@ class Values:
             return None
         if scalar.text in table:
             return table[scalar.text]
-        choices = _either(tuple(table))
+        choices = either(tuple(table))
         if is_null(scalar):
             self.findings.add(Code.EMPTY_VALUE, f"{what} is empty", scalar.span, help=choices)
             return None
@@ -326,62 +335,7 @@ class Values:
         self._wrong(node, f"{what} is a single value or a list of them")
         return []
 
-    def patterns(self, node: Node, what: str) -> tuple[Pattern, ...]:
-        """One pattern or a list of them, each with a meaning; those without one are told."""
-        found: dict[str, Pattern] = {}
-        for scalar in self.one_or_more(node, what):
-            if scalar.plain and scalar.line != scalar.end_line:
-                self.findings.add(
-                    Code.FOLDED,
-                    "YAML joins these lines to one pattern with spaces in it",
-                    scalar.span,
-                    help="write several patterns as a list, each after '- '",
-                )
-                continue
-            if scalar.text == "" or (scalar.plain and reading(scalar.text) == "null"):
-                self.findings.add(Code.EMPTY_VALUE, f"{what} is empty", scalar.span)
-                continue
-            if scalar.text in found:
-                self.findings.add(
-                    Code.REPEATED,
-                    f"the pattern {quoted(scalar.text)} is listed twice",
-                    scalar.span,
-                    "again here",
-                    related=(Related(found[scalar.text].span, "first here"),),
-                )
-            elif self._has_meaning(scalar):
-                found[scalar.text] = Pattern(scalar.text, scalar.span)
-        return tuple(found.values())
 
-    def _has_meaning(self, scalar: Scalar) -> bool:
-        try:
-            self._alternatives += len(patterns.expand(scalar.text))
-            if self._alternatives > limits.ALTERNATIVES_PER_FILE:
-                self._alternatives = 0
-                raise patterns.TooManyAlternatives(
-                    "up to here the braces in this file stand for more than"
-                    f" {limits.ALTERNATIVES_PER_FILE} alternatives",
-                    0,
-                    len(scalar.text),
-                )
-        except patterns.PatternError as error:
-            self.findings.add(
-                _PATTERN_CODES.get(type(error), Code.PATTERN_SYNTAX),
-                error.message,
-                scalar.part(error.start, error.end),
-                help=error.help,
-            )
-            return False
-        return True
-
-
-_PATTERN_CODES: dict[type[patterns.PatternError], Code] = {
-    patterns.RelativePattern: Code.PATTERN_RELATIVE,
-    patterns.ImpossiblePattern: Code.PATTERN_IMPOSSIBLE,
-    patterns.TooManyAlternatives: Code.PATTERN_TOO_LARGE,
-}
-
-
-def _either(words: tuple[str, ...]) -> str:
+def either(words: tuple[str, ...]) -> str:
     """'a', 'a or b', 'a, b or c'."""
     return " or ".join(filter(None, (", ".join(words[:-1]), words[-1])))

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The words of the policy language and what they mean: one table.
+"""The mappings that the policy language is made of: their keys, and what each is for.
 
-The parser, its messages, the JSON Schema and the manual all come from here.
-A verb's bit comes from lsm/wire.h; its word is that name in lower case.
-Knows nothing of YAML.
+The parser, its messages, the JSON Schema, the canonical form and the manual all
+come from here; the words for verbs are in guard.policy.words. Knows nothing of YAML.
 """
 
 from __future__ import annotations
@@ -11,54 +10,13 @@ from __future__ import annotations
 import enum
 from typing import NamedTuple
 
-from guard.policy.model import Effect, Mode
-from guard.wire.layout import PathVerb
+from guard.policy.model import Effect, Errno, Mode
 
 LANGUAGE_VERSION = 1
 
-FILE_VERBS: dict[PathVerb, str] = {
-    PathVerb.READ: "open a file for reading its contents",
-    PathVerb.WRITE: "open a file for writing, or truncate it as it is opened",
-    PathVerb.LIST: "open a directory, which shows the names in it",
-}
-
-VERB_WORDS: dict[str, PathVerb] = {verb.name.lower(): verb for verb in FILE_VERBS}
-
-PLANNED_FILE_VERBS: frozenset[str] = frozenset(
-    [
-        "append",
-        "chmod",
-        "chown",
-        "create",
-        "delete",
-        "exec",
-        "link",
-        "lock",
-        "map-exec",
-        "rename",
-        "setattr",
-        "stat",
-    ]
-)
-"""Words that the language keeps for operations that no program gates yet."""
-
-VERB_HINTS: dict[str, str] = {
-    "open": "read",
-    "r": "read",
-    "w": "write",
-    "rw": "read, write",
-    "modify": "write",
-    "truncate": "write",
-    "readdir": "list",
-    "ls": "list",
-    "all": "read, write, list",
-    "any": "read, write, list",
-    "*": "read, write, list",
-}
-"""Words that people try, and what says it here."""
-
 MODES: dict[str, Mode] = {mode.value: mode for mode in Mode}
 EFFECTS: dict[str, Effect] = {effect.value: effect for effect in Effect}
+ERRNOS: dict[str, Errno] = {errno.value: errno for errno in Errno}
 
 MODE_MEANING = (
     "What a denial does. enforce: the operation is refused and recorded. "
@@ -77,14 +35,46 @@ class Kind(enum.Enum):
     TRUE = enum.auto()
     MODE = enum.auto()
     EFFECT = enum.auto()
-    VERBS = enum.auto()
+    ERRNO = enum.auto()
+    DATE = enum.auto()
+    TAGS = enum.auto()
+    FILE_VERBS = enum.auto()
+    EXEC_VERBS = enum.auto()
+    NET_VERBS = enum.auto()
+    KERNEL_OPS = enum.auto()
     PATTERNS = enum.auto()
-    RULES = enum.auto()
+    EXEC_PATTERNS = enum.auto()
+    UNITS = enum.auto()
+    CGROUPS = enum.auto()
+    ACCOUNTS = enum.auto()
+    ABSTRACT = enum.auto()
+    FAMILIES = enum.auto()
+    TYPES = enum.auto()
+    PROTOCOLS = enum.auto()
+    PREFIXES = enum.auto()
+    PORTS = enum.auto()
+    SETS = enum.auto()
+    LISTS = enum.auto()
+    VARS = enum.auto()
+    INCLUDE = enum.auto()
     SUBJECT = enum.auto()
     FILE = enum.auto()
+    EXEC = enum.auto()
+    NET = enum.auto()
+    KERNEL = enum.auto()
+    FILE_RULES = enum.auto()
+    EXEC_RULES = enum.auto()
+    NET_RULES = enum.auto()
+    KERNEL_RULES = enum.auto()
+    FILE_PART = enum.auto()
+    EXEC_PART = enum.auto()
+    NET_PART = enum.auto()
+    KERNEL_PART = enum.auto()
     TESTS = enum.auto()
     OPERATION = enum.auto()
     RULE_NAME = enum.auto()
+    INGRESS = enum.auto()
+    """A value of the ingress section: vocabulary_ingress has its form."""
 
 
 class Key(NamedTuple):
@@ -101,7 +91,8 @@ class Shape(NamedTuple):
     """One kind of mapping: its keys, and the keys kept for what is not enforced yet.
 
     Of the names in ``exactly_one`` a mapping has one and only one; of those in
-    ``at_least_one``, one or more. ``title`` is what messages call the mapping.
+    ``at_least_one``, one or more. ``needs`` are pairs of a key and another that
+    it has no meaning without, and why. ``title`` is what messages call the mapping.
     """
 
     title: str
@@ -110,6 +101,7 @@ class Shape(NamedTuple):
     planned: frozenset[str] = frozenset()
     exactly_one: tuple[str, ...] = ()
     at_least_one: tuple[str, ...] = ()
+    needs: tuple[tuple[str, str, str], ...] = ()
 
 
 NAME_FORM = r"[A-Za-z0-9][A-Za-z0-9._-]*"
@@ -120,9 +112,27 @@ GENERATED_ID_FORM = r"(file|exec|net|kernel|ingress)\.[0-9]+"
 OBJECT_FORM = r"/|(/(?!\.{1,2}(/|$))[^/\x00]+)+"
 """A canonical absolute path: the root, or components that are neither empty, '.' nor '..'."""
 
+VAR_FORM = r"[A-Za-z_][A-Za-z0-9_]*"
+INCLUDE_FORM = r"(?!/)(?!(.*/)?\.\.?(/|$))[^\x00]+"
+"""A path that leads downwards from where one is."""
+
+TAG_FORM = r"[A-Za-z0-9][A-Za-z0-9._:/-]*"
+ACCOUNT_FORM = r"[A-Za-z_][A-Za-z0-9_.-]*\$?"
+UNIT_FORM = r"[^/@][^/]*(\.(service|slice|scope|socket|mount|swap)|[*?}\]])"
+"""A glob over the name of a unit that has a control group: systemd.unit(5)."""
+
 _PATTERN_MEANING = (
     "* and ? stay within a component, ** crosses '/', [a-z] is one byte, {a,b} either. "
-    "/dir/** is everything below /dir, /dir{,/**} the directory as well."
+    "/dir/** is everything below /dir, /dir{,/**} the directory as well. "
+    "@name stands for a list of lists:, ${NAME} for a variable of vars:."
+)
+_BEATS = "Deny beats allow, whatever the order."
+
+_DEFINITIONS = (
+    Key("include", Kind.INCLUDE, "Fragments to read, by their path relative to this file."),
+    Key("vars", Kind.VARS, "Parts of patterns by name, for use as ${NAME} in patterns."),
+    Key("lists", Kind.LISTS, "Lists of path patterns by name, for use as @name."),
+    Key("sets", Kind.SETS, "Sets of address prefixes by name, for use as @name."),
 )
 
 POLICY = Shape(
@@ -145,25 +155,33 @@ POLICY = Shape(
             True,
             "{exe: /usr/sbin/nginx}",
         ),
-        Key("file", Kind.FILE, "Opening files and directories. Without it, files are not gated."),
+        *_DEFINITIONS,
+        Key("file", Kind.FILE, "Files and directories. Without it, files are not gated."),
+        Key("exec", Kind.EXEC, "Executing and mapping code. Without it, neither is gated."),
+        Key("net", Kind.NET, "Sockets and addresses. Without it, the network is not gated."),
+        Key(
+            "kernel",
+            Kind.KERNEL,
+            "Operations on the kernel, capabilities among them. Without it, none is gated.",
+        ),
         Key("tests", Kind.TESTS, "What the policy must decide; `guard test` finds out."),
     ),
-    planned=frozenset(
-        [
-            "exec",
-            "net",
-            "kernel",
-            "ingress",
-            "include",
-            "vars",
-            "variables",
-            "sets",
-            "paths",
-            "tags",
-            "expires",
-        ]
+    planned=frozenset(["ingress"]),
+    at_least_one=("file", "exec", "net", "kernel"),
+)
+
+FRAGMENT = Shape(
+    "fragment",
+    "Definitions and rules that policies include. It is no policy by itself.",
+    (
+        Key("version", Kind.VERSION, "The version of this language: 1.", True, "1"),
+        Key("fragment", Kind.NAME, "What this fragment is called.", True, "common"),
+        *_DEFINITIONS,
+        Key("file", Kind.FILE_PART, "Rules for the file section of whoever includes this."),
+        Key("exec", Kind.EXEC_PART, "Rules for the exec section of whoever includes this."),
+        Key("net", Kind.NET_PART, "Rules for the net section of whoever includes this."),
+        Key("kernel", Kind.KERNEL_PART, "Rules for the kernel section of whoever includes this."),
     ),
-    at_least_one=("file",),
 )
 
 SUBJECT = Shape(
@@ -176,54 +194,167 @@ SUBJECT = Shape(
             "Tasks whose executable's path matches this pattern, or one of these. "
             + _PATTERN_MEANING,
         ),
+        Key(
+            "unit",
+            Kind.UNITS,
+            "Tasks of this systemd unit, or of one of these: globs over its name.",
+        ),
+        Key(
+            "cgroup",
+            Kind.CGROUPS,
+            "Tasks in this control group or below it, or one of these: globs over its path.",
+        ),
+        Key("user", Kind.ACCOUNTS, "Tasks of this user, or one of these: names or numbers."),
+        Key("group", Kind.ACCOUNTS, "Tasks of this group, or one of these: names or numbers."),
         Key("host", Kind.TRUE, "true: every task on the host."),
         Key(
             "inherit",
             Kind.FLAG,
-            "Whether what such a task executes stays under the policy. "
+            "Whether what such a task executes stays under the policy; with exe only. "
             "Default: false; forked children always do until they execute something.",
         ),
     ),
-    planned=frozenset(["unit", "cgroup", "user", "group", "hash", "container"]),
-    exactly_one=("exe", "host"),
+    planned=frozenset(["hash", "container"]),
+    exactly_one=("exe", "unit", "cgroup", "user", "group", "host"),
+    needs=(("inherit", "exe", "only an executable's tasks leave the subject by executing"),),
 )
+
+_DEFAULT = Key(
+    "default",
+    Kind.EFFECT,
+    "What an operation gets that no rule matches: allow or deny.",
+    True,
+    "deny",
+)
+_RULES = "Rules; their order has no meaning."
 
 FILE = Shape(
     "file section",
-    "Opening files and directories. Deny beats allow, whatever the order.",
+    f"Files and directories. {_BEATS}",
+    (_DEFAULT, Key("rules", Kind.FILE_RULES, _RULES)),
+)
+EXEC = Shape(
+    "exec section",
+    f"Executing and mapping code. {_BEATS}",
+    (_DEFAULT, Key("rules", Kind.EXEC_RULES, _RULES)),
+)
+NET = Shape(
+    "net section",
+    f"Sockets and addresses. {_BEATS}",
+    (_DEFAULT, Key("rules", Kind.NET_RULES, _RULES)),
+)
+KERNEL = Shape(
+    "kernel section",
+    f"Operations on the kernel. {_BEATS}",
     (
+        _DEFAULT._replace(required=False),
+        Key("rules", Kind.KERNEL_RULES, _RULES),
         Key(
-            "default",
-            Kind.EFFECT,
-            "What an operation gets that no rule matches: allow or deny.",
-            True,
             "deny",
+            Kind.KERNEL_OPS,
+            "In place of default and rules: these operations are denied, all others allowed.",
         ),
-        Key("rules", Kind.RULES, "Rules; their order has no meaning."),
     ),
+    exactly_one=("default", "deny"),
+    needs=(("rules", "default", "what no rule matches would get no verdict"),),
 )
 
-FILE_RULE = Shape(
-    "rule",
-    "Verbs on files. Deny beats allow, whatever the order.",
-    (
-        Key("id", Kind.RULE_ID, "What records call this rule; unique in the policy."),
-        Key("allow", Kind.VERBS, "Verbs that this rule allows."),
-        Key("deny", Kind.VERBS, "Verbs that this rule denies; beats every allow rule."),
-        Key(
-            "path",
-            Kind.PATTERNS,
-            "The files: a pattern over absolute paths, or a list of them. " + _PATTERN_MEANING,
-            True,
-            "/etc/nginx/**",
+
+def _part(section: str, kind: Kind) -> Shape:
+    key = Key("rules", kind, _RULES, True, "[]")
+    meaning = f"Rules for the {section} section of whoever includes this; the default is theirs."
+    return Shape(f"fragment's {section} section", meaning, (key,))
+
+
+FILE_PART = _part("file", Kind.FILE_RULES)
+EXEC_PART = _part("exec", Kind.EXEC_RULES)
+NET_PART = _part("net", Kind.NET_RULES)
+KERNEL_PART = _part("kernel", Kind.KERNEL_RULES)
+
+
+def _rule(title: str, meaning: str, verbs: Kind, *own: Key) -> Shape:
+    words = "operations" if verbs is Kind.KERNEL_OPS else "verbs"
+    return Shape(
+        title,
+        f"{meaning} {_BEATS}",
+        (
+            Key("id", Kind.RULE_ID, "What records call this rule; unique in the policy."),
+            Key("allow", verbs, f"The {words} that this rule allows."),
+            Key("deny", verbs, f"The {words} that this rule denies; beats every allow rule."),
+            *own,
+            Key("audit", Kind.FLAG, "true: record the operation even when it is allowed."),
+            Key("kill", Kind.FLAG, "true: a denial also ends the process; with deny only."),
+            Key("errno", Kind.ERRNO, "What a refused call is told; with deny only."),
+            Key("why", Kind.TEXT, "The reason for the rule; it goes into the records."),
+            Key(
+                "expires",
+                Kind.DATE,
+                "The last day (UTC) on which the rule has an effect, as YYYY-MM-DD.",
+            ),
+            Key("tags", Kind.TAGS, "Words for the records, such as T1003.008."),
         ),
-        Key("except", Kind.PATTERNS, "Of those files, the ones that the rule leaves alone."),
-        Key("audit", Kind.FLAG, "true: record the operation even when it is allowed."),
-        Key("why", Kind.TEXT, "The reason for the rule; it goes into the records."),
+        planned=frozenset(["owner"]),
+        exactly_one=("allow", "deny"),
+        needs=(
+            ("kill", "deny", "only a denial ends a process"),
+            ("errno", "deny", "only a denial is told to the caller"),
+        ),
+    )
+
+
+_EXCEPT = Key("except", Kind.PATTERNS, "Of those paths, the ones that the rule leaves alone.")
+
+FILE_RULE = _rule(
+    "rule",
+    "Verbs on files.",
+    Kind.FILE_VERBS,
+    Key(
+        "path",
+        Kind.PATTERNS,
+        "The files: a pattern over absolute paths, or a list of them. " + _PATTERN_MEANING,
+        True,
+        "/etc/nginx/**",
     ),
-    planned=frozenset(["kill", "expires", "tags", "owner"]),
-    exactly_one=("allow", "deny"),
+    _EXCEPT,
 )
+EXEC_RULE = _rule(
+    "exec rule",
+    "Executing and mapping files.",
+    Kind.EXEC_VERBS,
+    Key(
+        "path",
+        Kind.EXEC_PATTERNS,
+        "The files: a pattern over absolute paths, or a list of them; the word anonymous is "
+        "memory without a file, and files without a name. " + _PATTERN_MEANING,
+        True,
+        "/usr/bin/**",
+    ),
+    _EXCEPT,
+)
+NET_RULE = _rule(
+    "net rule",
+    "Verbs on sockets and addresses; what is left out is any.",
+    Kind.NET_VERBS,
+    Key("family", Kind.FAMILIES, "The socket's address family, such as inet6 or netlink."),
+    Key("type", Kind.TYPES, "The socket's type, such as stream or raw."),
+    Key(
+        "proto",
+        Kind.PROTOCOLS,
+        "The socket's protocol: a name such as tcp, or a number; of the family, if one is given, "
+        "else of inet and inet6.",
+    ),
+    Key(
+        "to",
+        Kind.PREFIXES,
+        "Addresses: prefixes or @sets. The local one for bind, listen and accept, the remote "
+        "one for connect and send.",
+    ),
+    Key("except", Kind.PREFIXES, "Addresses that the rule leaves alone: prefixes or @sets."),
+    Key("port", Kind.PORTS, "Ports of the same end as to: a port, a range a-b, or a list."),
+    Key("unix", Kind.PATTERNS, "Named UNIX sockets: patterns over their paths."),
+    Key("abstract", Kind.ABSTRACT, "Abstract UNIX sockets: globs over their names."),
+)
+KERNEL_RULE = _rule("kernel rule", "Operations on the kernel.", Kind.KERNEL_OPS)
 
 TEST = Shape(
     "test",
@@ -232,7 +363,9 @@ TEST = Shape(
         Key(
             "do",
             Kind.OPERATION,
-            "A verb and the absolute path of one object, without patterns.",
+            "One operation in words: read /etc/shadow, map anonymous, "
+            "connect tcp 10.1.2.3:443, bind udp [::]:53, create inet raw icmp, "
+            "connect unix /run/x.sock, ptrace.",
             True,
             "read /etc/shadow",
         ),
@@ -240,3 +373,21 @@ TEST = Shape(
         Key("rule", Kind.RULE_NAME, "The id of a rule that must be one of those that decide it."),
     ),
 )
+
+SHAPES: dict[Kind, Shape] = {
+    Kind.SUBJECT: SUBJECT,
+    Kind.FILE: FILE,
+    Kind.EXEC: EXEC,
+    Kind.NET: NET,
+    Kind.KERNEL: KERNEL,
+    Kind.FILE_RULES: FILE_RULE,
+    Kind.EXEC_RULES: EXEC_RULE,
+    Kind.NET_RULES: NET_RULE,
+    Kind.KERNEL_RULES: KERNEL_RULE,
+    Kind.FILE_PART: FILE_PART,
+    Kind.EXEC_PART: EXEC_PART,
+    Kind.NET_PART: NET_PART,
+    Kind.KERNEL_PART: KERNEL_PART,
+    Kind.TESTS: TEST,
+}
+"""The mapping that a key of this kind holds, or a list of them where the kind is plural."""

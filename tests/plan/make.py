@@ -34,14 +34,13 @@ def rule(
     paths = (paths,) if isinstance(paths, str) else paths
     excepts = (excepts,) if isinstance(excepts, str) else excepts
     return PathRule(
-        id or f"file.{line}",
-        effect,
-        tuple(verbs),
-        patterns(paths, line),
-        patterns(excepts, line),
-        audit,
-        None,
-        span(line),
+        id=id or f"file.{line}",
+        effect=effect,
+        span=span(line),
+        audit=audit,
+        verbs=tuple(verbs),
+        paths=patterns(paths, line),
+        excepts=patterns(excepts, line),
     )
 
 
