@@ -92,13 +92,13 @@ class Block(NamedTuple):
     covers, for the lines in ``body``.
     """
 
-    body: bytes
+    body: bytes | memoryview
     sums: Sequence[int]
-    spine: bytes
+    spine: bytes | memoryview
 
     def lines(self) -> list[bytes]:
         """The lines without newlines."""
-        return self.body[:-1].split(b"\n") if self.body else []
+        return bytes(self.body)[:-1].split(b"\n") if self.body else []
 
 
 def block(lines: Sequence[bytes]) -> Block:
@@ -182,7 +182,7 @@ def holds(found: Seal, lines: Sequence[bytes]) -> bool:
     return _digest(found.text, spine(lines)) == found.hash
 
 
-def _digest(text: bytes, covered: bytes) -> str:
+def _digest(text: bytes, covered: bytes | memoryview) -> str:
     hashed = sha256(text)
     hashed.update(b"\n")
     hashed.update(covered)

@@ -37,8 +37,10 @@ _VARYING = ("sequence", "boot_ns", "cpu")
 _FIELDS = EVENT.fields
 _SIZE = EVENT.size
 # Where the bytes begin of which the rest of a line is a function.
-_KEY = _FIELDS["cpu"].offset + _FIELDS["cpu"].size
-_KEYED = _SIZE - _KEY
+KEY_AT = _FIELDS["cpu"].offset + _FIELDS["cpu"].size
+_KEYED = _SIZE - KEY_AT
+# The sizes of its names: three u32.
+SIZES_AT = _FIELDS["path_size"].offset
 _HEAD = struct.Struct("<QQI")
 # A moment that no second is near: the first one is looked up.
 _NEVER = -(1 << 62)
@@ -90,6 +92,25 @@ def slowly(recorder: Recorder, render: Callable[[Record], bytes]) -> Callable[[b
         return Line(render(made), lasting, made.resolved)
 
     return slow
+
+
+class Parts(NamedTuple):
+    """A line without what is new in every event: number, moment and processor.
+
+    Up to the time; from behind ``boot_ns`` up to the processor; from SPLIT on.
+    """
+
+    kind: bytes
+    origin: bytes
+    rest: bytes
+
+
+def parts(text: bytes) -> Parts:
+    """Takes a decision's line apart."""
+    time_at = text.index(b'"time":"') + 8
+    origin_at = text.index(b'"', text.index(b'"boot_ns":"', time_at) + 11)
+    cpu_at = text.index(b',"cpu":', origin_at) + 7
+    return Parts(text[:time_at], text[origin_at:cpu_at], text[text.index(SPLIT, cpu_at) :])
 
 
 class Fast:
@@ -145,7 +166,7 @@ class Fast:
         processor, first, due = -1, 0, 0  # the row of numbers under way
         get = self._new.get
         limit = stride - HEADER  # a record is at most so long
-        key_at = at + _KEY
+        key_at = at + KEY_AT
         unpacker = self._unpackers.get(stride) or self._unpacker(stride)
         view = memoryview(memory)[at : at + count * stride]
         for number, moment, cpu, path, other, exe in unpacker.iter_unpack(view):
@@ -157,7 +178,7 @@ class Fast:
             key = memory[key_at : key_at + _KEYED + path + other + exe]
             found = get(key)
             if found is None:
-                record_at = key_at - _KEY
+                record_at = key_at - KEY_AT
                 found = self._find(memory[record_at : record_at + limit], key, broken)
                 get = self._new.get
                 if found is None:
@@ -221,24 +242,14 @@ class Fast:
         return found
 
     def _split(self, line: Line) -> _Known:
-        text = line.text
-        time_at = text.index(b'"time":"') + 8
-        moment_at = text.index(b'"boot_ns":"', time_at) + 11
-        origin_at = text.index(b'"', moment_at)
-        cpu_at = text.index(b',"cpu":', origin_at) + 7
-        rest_at = text.index(SPLIT, cpu_at)
-        origin = text[origin_at:cpu_at].replace(b"%", b"%%")
-        kind = text[:time_at].replace(b"%", b"%%")
+        found = parts(line.text)
+        kind, origin = found.kind.replace(b"%", b"%%"), found.origin.replace(b"%", b"%%")
         form = kind + _TIME + b'%06dZ","boot_ns":"%d' + origin + b'%d,"seq":%d'
-        form = self._forms.setdefault(
-            form, form
-        )  # one object each: they are told apart by identity
-        rest = text[rest_at:]
-        digest = b"\n" + sha256(rest).digest()
-        return form, rest + b"\n", crc32(rest), digest, not line.resolved
+        form = self._forms.setdefault(form, form)  # one object each: told apart by identity
+        digest = b"\n" + sha256(found.rest).digest()
+        return form, found.rest + b"\n", crc32(found.rest), digest, not line.resolved
 
     def _unpacker(self, stride: int) -> struct.Struct:
-        sizes = _FIELDS["path_size"].offset
-        form = f"<QQI{sizes - _KEY}xIII"
+        form = f"<QQI{SIZES_AT - KEY_AT}xIII"
         made = self._unpackers[stride] = struct.Struct(f"{form}{stride - struct.calcsize(form)}x")
         return made

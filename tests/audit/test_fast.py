@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The fast way makes the same bytes as the slow one, whatever the events are."""
+"""The fast ways make the same bytes as the slow one, whatever the events are.
+
+The C one is tested where it is built (`make formatter`, which `make setup` does).
+"""
 
 from __future__ import annotations
 
@@ -7,15 +10,17 @@ import json
 import random
 import struct
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from guard.audit.chain import block
+from guard.audit.chain import Block, block
 from guard.audit.clock import Clock
 from guard.audit.decode import DecodeError
-from guard.audit.fast import LINES, ROOM, Fast, Output, slowly
+from guard.audit.fast import LINES, ROOM, Fast, Line, Output, slowly
+from guard.audit.native import LIBRARY, NativeFast, NativeMissing
 from guard.audit.record import Recorder
 from guard.audit.render_json import JsonRenderer
 from guard.audit.ring import RingReader
@@ -28,14 +33,25 @@ Slow = Callable[[bytes], bytes]
 class Host:
     """A clock that the test sets, and both ways to a line."""
 
-    def __init__(self) -> None:
+    def __init__(self, way: type[Fast] = Fast) -> None:
         self.boot = 1_773_651_900 * SECOND
         self.version = 0
         self.clock = Clock(lambda: (self.boot + 10 * SECOND, 10 * SECOND))
         index = FakeIndex()
         recorder = Recorder(self.clock, lambda number: index if number < 100 else None)
         self.slow = slowly(recorder, JsonRenderer(ORIGIN).line)
-        self.fast = Fast(self.slow, self.clock, lambda: self.version)
+        self.fast = way(self.slow, self.clock, lambda: self.version)
+
+
+WAYS = pytest.mark.parametrize(
+    "way",
+    [
+        Fast,
+        pytest.param(
+            NativeFast, marks=pytest.mark.skipif(not LIBRARY.exists(), reason="not built")
+        ),
+    ],
+)
 
 
 def fixed(record: bytes, size: int) -> bytes:
@@ -56,6 +72,11 @@ def read(host: Host, reader: RingReader, limit: int = 100) -> tuple[Output, list
     reader.take(count * stride)
     reader.release()
     return made, numbers
+
+
+def plain(made: Block) -> Block:
+    """The block in types that compare."""
+    return Block(bytes(made.body), list(made.sums), bytes(made.spine))
 
 
 U64 = st.integers(0, 2**64 - 1)
@@ -102,12 +123,13 @@ EVENTS = st.builds(
 )
 
 
+@WAYS
 @settings(deadline=None, max_examples=300)
 @given(st.lists(EVENTS, min_size=1, max_size=8), st.integers(0, 2), st.data())
 def test_both_ways_make_the_same_bytes(
-    events: list[bytes], repeats: int, data: st.DataObject
+    way: type[Fast], events: list[bytes], repeats: int, data: st.DataObject
 ) -> None:
-    host = Host()
+    host = Host(way)
     size = max(map(len, events))
     ring = Ring(1 << 16, start=data.draw(st.sampled_from([0, (1 << 16) - 264])))
     reader = ring.reader()
@@ -121,7 +143,7 @@ def test_both_ways_make_the_same_bytes(
             except DecodeError:
                 continue
         made, numbers = read(host, reader)
-        assert made.block == block(made.block.lines())  # CRCs and what is hashed are right
+        assert plain(made.block) == block(made.block.lines())  # CRCs and what is hashed are right
         lines += made.block.lines()
         assert numbers == [
             (struct.unpack_from("<I", event, 16)[0], struct.unpack_from("<Q", event)[0])
@@ -130,8 +152,9 @@ def test_both_ways_make_the_same_bytes(
     assert lines == expected
 
 
-def test_a_clock_step_is_followed_by_what_is_remembered_too() -> None:
-    host, ring = Host(), Ring()
+@WAYS
+def test_a_clock_step_is_followed_by_what_is_remembered_too(way: type[Fast]) -> None:
+    host, ring = Host(way), Ring()
     reader = ring.reader()
     times = []
     for step in (0, 0, 7200, 7200):
@@ -139,12 +162,13 @@ def test_a_clock_step_is_followed_by_what_is_remembered_too() -> None:
         host.clock.refresh()
         ring.send(wire_event())
         made, _ = read(host, reader)
-        times.append(json.loads(made.block.body)["time"])
+        times.append(json.loads(bytes(made.block.body))["time"])
     assert times == ["2026-03-16T09:05:05.000042Z"] * 2 + ["2026-03-16T11:05:05.000042Z"] * 2
 
 
-def test_events_of_several_seconds_and_processors_in_one_block() -> None:
-    host, ring = Host(), Ring(1 << 15)
+@WAYS
+def test_events_of_several_seconds_and_processors_in_one_block(way: type[Fast]) -> None:
+    host, ring = Host(way), Ring(1 << 15)
     reader = ring.reader()
     chance = random.Random(5)  # noqa: S311 - not a secret
     events = [
@@ -158,12 +182,13 @@ def test_events_of_several_seconds_and_processors_in_one_block() -> None:
     assert [number for _, number in numbers] == list(range(60))
 
 
-def test_what_is_remembered_is_forgotten_with_its_version() -> None:
-    host, ring = Host(), Ring()
+@WAYS
+def test_what_is_remembered_is_forgotten_with_its_version(way: type[Fast]) -> None:
+    host, ring = Host(way), Ring()
     reader = ring.reader()
     asked = []
     slow = host.slow
-    host.fast = Fast(lambda raw: asked.append(1) or slow(raw), host.clock, lambda: host.version)
+    host.fast = way(lambda raw: asked.append(1) or slow(raw), host.clock, lambda: host.version)
     for version in (0, 0, 1, 1):
         host.version = version
         ring.send(wire_event())
@@ -183,8 +208,9 @@ def test_memory_is_bounded_whatever_comes() -> None:
     assert len(host.fast._old) <= LINES
 
 
-def test_records_that_are_no_events_are_told_and_cost_only_themselves() -> None:
-    host, ring = Host(), Ring(1 << 14)
+@WAYS
+def test_records_that_are_no_events_are_told_and_cost_only_themselves(way: type[Fast]) -> None:
+    host, ring = Host(way), Ring(1 << 14)
     reader = ring.reader()
     good = wire_event(sequence=1)
     bad = bytearray(wire_event(sequence=2))
@@ -230,3 +256,46 @@ def test_a_line_by_the_slow_way_alone(size: int) -> None:
     made = host.fast.one_by_one([event, event[: size - 1]], lambda *row: told.append(row))
     assert len(made.block.lines()) == 2 - len(made.undecodable)
     assert len(told) == len(made.block.sums)
+
+
+def test_a_library_that_is_not_there_or_is_another_is_told(tmp_path: Path) -> None:
+    host = Host()
+    with pytest.raises(NativeMissing, match=r"none\.so"):
+        NativeFast(host.slow, host.clock, library=tmp_path / "none.so")
+    (tmp_path / "bad.so").write_bytes(b"no library")
+    with pytest.raises(NativeMissing, match=r"bad\.so"):
+        NativeFast(host.slow, host.clock, library=tmp_path / "bad.so")
+
+
+@pytest.mark.skipif(not LIBRARY.exists(), reason="not built")
+def test_lines_that_nothing_is_remembered_for_and_long_ones_come_out_whole() -> None:
+    host = Host(NativeFast)
+    made_of = []
+
+    def slow(raw: bytes) -> Line:
+        made_of.append(raw)
+        return host.slow(raw)._replace(lasting=False)
+
+    host.fast = NativeFast(slow, host.clock)
+    ring = Ring(1 << 20)
+    reader = ring.reader()
+    events = [wire_event(path=b"/" + b"\xc3\xa9" * 4000, inode=number % 2) for number in range(60)]
+    for event in events:
+        assert ring.send(event)
+    made, _ = read(host, reader)
+    assert made.block.lines() == [host.slow(event).text for event in events]
+    assert len(made_of) == 60
+    assert sum(map(len, made.block.lines())) > 1 << 20
+
+
+@pytest.mark.skipif(not LIBRARY.exists(), reason="not built")
+def test_more_kinds_of_events_than_are_remembered_are_no_matter() -> None:
+    host, ring = Host(NativeFast), Ring(1 << 20)
+    reader = ring.reader()
+    events = [wire_event(hook=1000 + number) for number in range(700)]
+    lines = []
+    for event in events:
+        ring.send(event)
+    while reader.backlog():
+        lines += read(host, reader)[0].block.lines()
+    assert lines == [host.slow(event).text for event in events]
