@@ -43,6 +43,12 @@ class Column(IntEnum):
     COUNT = 6
 
 
+class Final(IntEnum):
+    # enum ingress_final
+    OPEN = 0
+    NOBODY = -1
+
+
 class Flag(IntEnum):
     # enum ingress_flag
     EMPTY = 1

@@ -37,7 +37,7 @@ static __noinline __u32 observe(struct xdp_md *ctx, const struct packet *p, cons
 				const struct rows *rows)
 {
 	const struct ingress_root *root = (const void *)tables;
-	__u32 at = root->summaries * 8;
+	__u32 at = root->summaries * 8 + 8;
 	__u64 word = rows->wide ? common_wide(tables, rows, at) : common(tables, rows, at);
 	__u32 mirror = 0;
 
@@ -121,15 +121,15 @@ int guard_ingress(struct xdp_md *ctx)
 	struct rows *rows;
 	__u32 flags, bit, mirror = 0;
 	__u64 limits = 0;
+	__s64 final;
 
 	if (!s)
 		return XDP_ABORTED;
 	p = &s->packet;
 	rows = &s->rows;
 	d = &s->decision;
-	__builtin_memset(p, 0, sizeof(*p));
-	__builtin_memset(rows, 0, sizeof(*rows));
-	__builtin_memset(d, 0, sizeof(*d));
+	clear(p);
+	rows->wide = 0;
 	p->frame = (void *)(long)ctx->data_end - (void *)(long)ctx->data;
 	if (!tables) {
 		d->slot = d->reason = INGRESS_REASON_NO_TABLES;
@@ -159,14 +159,28 @@ int guard_ingress(struct xdp_md *ctx)
 		fragments_of(p, &f);
 		p->tracked = !p->reason && flow_known(&f, constants.fragment_timeout);
 	}
-	classify(tables, root, p, ctx->ingress_ifindex, rows);
-	if (flags & INGRESS_FLAG_OBSERVERS)
-		mirror = observe(ctx, p, tables, rows);
-	bit = rows->wide ? first_rule_wide(tables, root, rows) : first_rule(tables, root, rows);
-
+	d->reason = INGRESS_REASON_RULE;
+	d->sample = 0;
 	d->generation = root->generation;
 	d->audit = flags & INGRESS_FLAG_AUDIT;
 	d->verdict = XDP_PASS;
+	classify_source(tables, root, p, rows);
+	final = *AT(__s64, tables, rows->source);
+	/* Audit rules see every packet, and TTL entries add to a source's rules. */
+	if (flags & (INGRESS_FLAG_OBSERVERS | INGRESS_FLAG_TIMED))
+		final = INGRESS_FINAL_OPEN;
+	if (final == INGRESS_FINAL_NOBODY) {
+		bit = NO_RULE;
+		flags &= ~INGRESS_FLAG_RATES;
+	} else if (final) {
+		bit = final - 1;
+	} else {
+		classify(tables, root, p, ctx, rows);
+		if (flags & INGRESS_FLAG_OBSERVERS)
+			mirror = observe(ctx, p, tables, rows);
+		bit = rows->wide ? first_rule_wide(tables, root, rows) :
+				   first_rule(tables, root, rows);
+	}
 	rule = rule_at(tables, root, INGRESS_LIMIT_OBSERVERS + bit);
 	if (bit != NO_RULE && rule->action <= INGRESS_ACTION_REJECT) {
 		d->verdict = rule->action == INGRESS_ACTION_REJECT ? XDP_TX : XDP_DROP;
@@ -176,7 +190,7 @@ int guard_ingress(struct xdp_md *ctx)
 		goto act;
 	}
 	if (flags & INGRESS_FLAG_RATES) {
-		__u32 at = root->summaries * 8 + 8;
+		__u32 at = root->summaries * 8 + 16;
 
 		limits = rows->wide ? common_wide(tables, rows, at) : common(tables, rows, at);
 	}
@@ -212,7 +226,8 @@ int guard_ingress(struct xdp_md *ctx)
 	} else {
 		d->slot = d->reason = INGRESS_REASON_DEFAULT;
 		d->sample = root->default_sample;
-		if (rows->tunnel && (flags & INGRESS_FLAG_NAMED_TUNNELS)) {
+		if ((flags & INGRESS_FLAG_NAMED_TUNNELS) && (p->readable & READABLE_PROTOCOL) &&
+		    root->services[p->protocol].tunnel) {
 			d->slot = d->reason = INGRESS_REASON_TUNNEL;
 			d->verdict = XDP_DROP;
 		} else if (p->reason) {
@@ -279,6 +294,7 @@ ANCHOR(enum, ingress_unread);
 ANCHOR(enum, ingress_fragment);
 ANCHOR(enum, ingress_service_kind);
 ANCHOR(enum, ingress_class);
+ANCHOR(enum, ingress_final);
 ANCHOR(enum, ingress_action);
 ANCHOR(enum, ingress_verdict);
 ANCHOR(struct, ingress_service);

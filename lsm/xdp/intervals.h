@@ -39,7 +39,7 @@ static __always_inline __u32 class_of(const __u8 *tables, const struct ingress_i
 	return *AT(__u16, tables, list->classes + interval * 2);
 }
 
-static __noinline __u32 class4(const __u8 *tables, const struct ingress_intervals *list,
+static __always_inline __u32 class4(const __u8 *tables, const struct ingress_intervals *list,
 			       __u32 address)
 {
 	const __u32 *cell = AT(__u32, tables, list->root + (address >> 16) * 4);

@@ -26,9 +26,9 @@ struct packet {
 	__u32 end;		/* of the IP packet, as its header says */
 	__u32 length;		/* bytes of the IP packet */
 	__u32 fragment_id;
+	__u16 ethertype;
 	__u16 source_port;
 	__u16 destination_port;	/* ICMP: the type */
-	__u16 ethertype;
 	__u16 vlan;
 	__u8 family;
 	__u8 protocol;
@@ -39,6 +39,16 @@ struct packet {
 	__u8 hops;		/* TTL or hop limit */
 	__u8 tracked;		/* a later fragment whose first was let in */
 };
+
+static __always_inline void clear(struct packet *p)
+{
+	p->length = 0;
+	p->network = 0;
+	p->source_port = p->destination_port = p->ethertype = p->vlan = 0;
+	p->family = p->protocol = p->fragment = p->tcp_flags = 0;
+	p->readable = p->reason = p->hops = p->tracked = 0;
+	p->source_high = p->source_low = p->destination_high = p->destination_low = 0;
+}
 
 /* Layouts of RFC 791, 8200, 9293; fields of more than a byte are network order. */
 struct ip4_header {
@@ -175,14 +185,12 @@ static __always_inline int parse_transport(void *data, void *data_end, struct pa
 	return 0;
 }
 
-GLOBAL int parse_ip4(struct xdp_md *ctx, struct packet *p)
+static __always_inline int parse_ip4(struct xdp_md *ctx, struct packet *p)
 {
 	void *data = (void *)(long)ctx->data, *data_end = (void *)(long)ctx->data_end;
 	struct ip4_header *ip;
 	__u32 header, offset;
 
-	if (!p)
-		return INGRESS_REASON_TRUNCATED;
 	ip = BYTES(data, data_end, p->network, sizeof(*ip));
 	if (!ip)
 		return INGRESS_REASON_TRUNCATED;

@@ -14,7 +14,6 @@ struct rows {
 	__u32 shape[INGRESS_LIMIT_SHAPES];
 	__u32 timed;	/* added to the source's */
 	__u32 wide;	/* the shapes and timed are there */
-	__u32 tunnel;	/* the protocol carries packets unseen */
 };
 
 #define NO_RULE 0xffffffff
@@ -38,12 +37,12 @@ static __always_inline __u64 common_wide(const __u8 *tables, const struct rows *
 /* The body of the two functions below: the first bit that `word_at` finds in all rows. */
 #define FIRST_RULE(word_at)                                                                    \
 	do {                                                                                   \
-		__u32 words = root->summaries * 8 + 16;                                        \
+		__u32 words = root->summaries * 8 + 24;                                        \
 		for (__u32 s = 0; s < INGRESS_LIMIT_SUMMARIES; s++) {                          \
 			__u64 summary;                                                         \
 			if (s >= root->summaries)                                              \
 				break;                                                         \
-			summary = word_at(tables, rows, s * 8);                                \
+			summary = word_at(tables, rows, s * 8 + 8);                              \
 			for (int i = 0; i < 64; i++) {                                         \
 				__u32 number;                                                  \
 				__u64 word;                                                    \
@@ -61,7 +60,7 @@ static __always_inline __u64 common_wide(const __u8 *tables, const struct rows *
 	} while (0)
 
 /* The first deciding rule that matches: its bit, or NO_RULE. */
-static __noinline __u32 first_rule(const __u8 *tables, const struct ingress_root *root,
+static __always_inline __u32 first_rule(const __u8 *tables, const struct ingress_root *root,
 				   const struct rows *rows)
 {
 	FIRST_RULE(common);
@@ -124,7 +123,7 @@ static __noinline __u32 shape_row(const __u8 *tables, const struct packet *p, __
 }
 
 static __always_inline __u32 service_row(const __u8 *tables, const struct ingress_root *root,
-					 const struct packet *p, struct rows *rows)
+					 const struct packet *p)
 {
 	const struct ingress_service *service = &root->services[p->protocol];
 	__u32 at = service->base;
@@ -134,7 +133,6 @@ static __always_inline __u32 service_row(const __u8 *tables, const struct ingres
 		if (p->tracked)
 			at += INGRESS_UNREAD_TRACKED;
 	} else {
-		rows->tunnel = service->tunnel;
 		if (service->kind == INGRESS_SERVICE_PLAIN)
 			;
 		else if (p->readable & READABLE_PORTS)
@@ -183,9 +181,9 @@ GLOBAL int timed_sets(const struct packet *p)
 	return subset & ((1 << INGRESS_LIMIT_TIMED_SETS) - 1);
 }
 
-/* Classifies a packet: fills the rows. */
-static __always_inline void classify(const __u8 *tables, const struct ingress_root *root,
-				     const struct packet *p, __u32 ifindex, struct rows *rows)
+/* The source's row, which may be the whole answer. */
+static __always_inline void classify_source(const __u8 *tables, const struct ingress_root *root,
+					    const struct packet *p, struct rows *rows)
 {
 	__u32 class = 0;
 
@@ -193,21 +191,30 @@ static __always_inline void classify(const __u8 *tables, const struct ingress_ro
 		if (root->flags & INGRESS_FLAG_SOURCE4)
 			class = class4(tables, &root->source4, p->source_low);
 		rows->source = root->source4.rows + class * root->stride;
-		class = 0;
-		if (root->flags & INGRESS_FLAG_DESTINATION4)
-			class = class4(tables, &root->destination4, p->destination_low);
-		rows->destination = root->destination4.rows + class * root->stride;
 	} else {
 		if (root->flags & INGRESS_FLAG_SOURCE6)
 			class = class6(tables, &root->source6, p->source_high, p->source_low);
 		rows->source = root->source6.rows + class * root->stride;
-		class = 0;
+	}
+}
+
+/* The rows of everything else. */
+static __always_inline void classify(const __u8 *tables, const struct ingress_root *root,
+				     const struct packet *p, struct xdp_md *ctx, struct rows *rows)
+{
+	__u32 class = 0;
+
+	if (p->family == 4) {
+		if (root->flags & INGRESS_FLAG_DESTINATION4)
+			class = class4(tables, &root->destination4, p->destination_low);
+		rows->destination = root->destination4.rows + class * root->stride;
+	} else {
 		if (root->flags & INGRESS_FLAG_DESTINATION6)
 			class = class6(tables, &root->destination6, p->destination_high,
 				       p->destination_low);
 		rows->destination = root->destination6.rows + class * root->stride;
 	}
-	rows->service = service_row(tables, root, p, rows);
+	rows->service = service_row(tables, root, p);
 	rows->wide = root->flags & INGRESS_FLAG_WIDE;
 	if (!rows->wide)
 		return;
@@ -216,7 +223,8 @@ static __always_inline void classify(const __u8 *tables, const struct ingress_ro
 	if (root->flags & INGRESS_FLAG_TIMED)
 		rows->timed += timed_sets(p) * root->stride;
 	for (int i = 0; i < INGRESS_LIMIT_SHAPES; i++)
-		rows->shape[i] = i < root->shapes ? shape_row(tables, p, i, ifindex) : root->ones;
+		rows->shape[i] = i < root->shapes ? shape_row(tables, p, i, ctx->ingress_ifindex) :
+							root->ones;
 }
 
 #endif

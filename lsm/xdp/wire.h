@@ -148,6 +148,12 @@ struct ingress_intervals {
 	__u32 fine_classes; /* v6: u16 */
 };
 
+/* The first word of a source's row; else the deciding rule's bit, from 1: a denial by source. */
+enum ingress_final {
+	INGRESS_FINAL_OPEN = 0,	/* the other rows have a say */
+	INGRESS_FINAL_NOBODY = -1, /* no deciding or limiting rule matches this source */
+};
+
 enum ingress_class {
 	INGRESS_CLASS_FINE = 1073741824, /* v6: the low half decides; the rest is an index */
 };
@@ -207,8 +213,9 @@ struct ingress_interface {
 
 /*
  * One generation, never written after it was switched in; tables follow. A row
- * is `summaries` words with a bit for each nonzero word of deciding rules, one
- * word of observers, one of limits, then `words` words of deciding rules.
+ * is a word that may say the whole answer (enum ingress_final), `summaries`
+ * words with a bit for each nonzero word of deciding rules, one word of
+ * observers, one of limits, then `words` words of deciding rules.
  */
 struct ingress_root {
 	__u32 abi;

@@ -49,6 +49,38 @@ class Line:
     ranges: Ranges
 
 
+def _gathered(
+    family: int, said: Sequence[Addresses], sets: Mapping[str, Prefixes]
+) -> tuple[I64, NDArray[np.bool_], Prefixes]:
+    """A family's prefixes of all things in columns, with whose each is and if it is no except."""
+    whose: list[int] = []
+    wanted: list[bool] = []
+    own: list[Prefix] = []
+    owners, includes, parts = [], [], []
+    for thing, one in enumerate(said):
+        for include, prefixes in ((True, one.prefixes), (False, one.excepts)):
+            for prefix in prefixes:
+                if prefix.family == family:
+                    whose.append(thing)
+                    wanted.append(include)
+                    own.append(prefix)
+        for name in one.sets:
+            size = len(sets[name].v4 if family == 4 else sets[name].v6_high)
+            owners.append(np.full(size, thing, dtype=np.int64))
+            includes.append(np.ones(size, dtype=bool))
+            parts.append(sets[name])
+    parts.append(columns(own))
+    owners.append(np.array(whose, dtype=np.int64))
+    includes.append(np.array(wanted, dtype=bool))
+    joined = Prefixes(
+        *(
+            np.concatenate([getattr(part, name) for part in parts])
+            for name in ("v4", "v4_lengths", "v6_high", "v6_low", "v6_lengths")
+        )
+    )
+    return np.concatenate(owners), np.concatenate(includes), joined
+
+
 def _bounds(family: int, some: Prefixes) -> tuple[U64, U64, U64, U64, NDArray[np.bool_]]:
     """First addresses and the addresses after the last, as halves; and whether one is after."""
     one = np.uint64(1)
@@ -76,21 +108,8 @@ def cut(family: int, said: Sequence[Addresses], sets: Mapping[str, Prefixes]) ->
 
     ``sets`` has every set that is named.
     """
-    parts: list[tuple[int, bool, Prefixes]] = []
-    for thing, one in enumerate(said):
-        if one.prefixes:
-            parts.append((thing, True, columns(one.prefixes)))
-        parts += [(thing, True, sets[name]) for name in one.sets]
-        if one.excepts:
-            parts.append((thing, False, columns(one.excepts)))
-    bounds = [(thing, include, *_bounds(family, some)) for thing, include, some in parts]
-    sizes = [len(b[2]) for b in bounds]
-    first_high, first_low, end_high, end_low = (
-        np.concatenate([np.empty(0, np.uint64), *(b[i] for b in bounds)]) for i in range(2, 6)
-    )
-    after = np.concatenate([np.empty(0, bool), *(b[6] for b in bounds)])
-    owner = np.repeat(np.array([b[0] for b in bounds], dtype=np.int64), sizes)
-    include = np.repeat(np.array([b[1] for b in bounds], dtype=bool), sizes)
+    owner, include, some = _gathered(family, said, sets)
+    first_high, first_low, end_high, end_low, after = _bounds(family, some)
 
     high, low, ranks = _ranks(
         np.concatenate((first_high, end_high[after])), np.concatenate((first_low, end_low[after]))

@@ -17,7 +17,14 @@ from guard.plan.ingress.addresses import cut as cut_addresses
 from guard.plan.ingress.blob import Blob
 from guard.plan.ingress.classes import I64, U64, rows
 from guard.plan.ingress.errors import IngressError
-from guard.plan.ingress.order import OBSERVING, WORD, Order, allocate_slots, arrange
+from guard.plan.ingress.order import (
+    OBSERVING,
+    WORD,
+    Order,
+    allocate_slots,
+    arrange,
+    says_only_source,
+)
 from guard.plan.set_file import Prefixes
 from guard.policy.ingress import (
     Action,
@@ -30,7 +37,7 @@ from guard.policy.ingress import (
     Unreadable,
 )
 from guard.wire import ingress as wire
-from guard.wire.ingress import Column, Flag, Limit
+from guard.wire.ingress import Column, Final, Flag, Limit
 
 ABI = int(wire.Abi.VERSION)
 
@@ -150,7 +157,7 @@ class _Builder:
         root["abi"] = ABI
         root["summaries"] = self.order.summaries
         root["words"] = self.order.words
-        root["stride"] = (self.order.summaries + self.words) * 8
+        root["stride"] = (1 + self.order.summaries + self.words) * 8
         root["default_sample"] = options.default_sample
         root["reason_sample"] = options.reason_sample
         if len(section.ethertypes) > int(Limit.ETHERTYPES):
@@ -194,13 +201,17 @@ class _Builder:
             flags |= int(flag) if is_so else 0
         return flags
 
-    def _place_rows(self, table: U64) -> int:
+    def _place_rows(self, table: U64, final: I64 | None = None) -> int:
         """Put rows of observers, limits and deciding words down, each after its summary."""
         used = table[:, 2:] != 0
         padded = np.zeros((len(table), self.order.summaries * WORD), dtype=bool)
         padded[:, : used.shape[1]] = used
         summary = np.packbits(padded, axis=1, bitorder="little").view(np.uint64)
-        return self.blob.place(np.concatenate((summary, table), axis=1))
+        if final is None:
+            final = np.zeros(len(table), dtype=np.int64)
+        return self.blob.place(
+            np.concatenate((final.view(np.uint64)[:, None], summary, table), axis=1)
+        )
 
     def _addresses(self) -> None:
         sides: list[tuple[str, Callable[[IngressRule], Addresses]]] = [
@@ -227,9 +238,9 @@ class _Builder:
         base = self._row(np.array(everywhere, dtype=np.int64))
         own = [np.array(some, dtype=np.int64) for some in by_said.values()]
         line = cut_addresses(family, list(by_said), self.sets)
-        place: dict[str, int] = {
-            "rows": self._place_rows(rows(line.classes, line.ranges, own, base))
-        }
+        table = rows(line.classes, line.ranges, own, base)
+        final = self._final(table) if name.startswith("source") else None
+        place: dict[str, int] = {"rows": self._place_rows(table, final)}
         if len(line.low):
             packed = lists.pack4(line) if family == 4 else lists.pack6(line)
             place |= packed.numbers
@@ -238,6 +249,21 @@ class _Builder:
         self.blob.nested(name, wire.INTERVALS, place)
         self.facts[f"{name}_classes"] = line.classes.count
         self.facts[f"{name}_intervals"] = len(line.low) + 1
+
+    def _final(self, table: U64) -> I64:
+        """What a source's class alone decides: nobody matches, or a denial by source does."""
+        alone = [
+            bit
+            for rule, bit in zip(self.section.rules, self.order.bits, strict=True)
+            if rule.action is Action.DENY and says_only_source(rule.match)
+        ]
+        final = np.where(
+            (table[:, 1:] == 0).all(axis=1), int(Final.NOBODY), int(Final.OPEN)
+        ).astype(np.int64)
+        for bit in sorted(alone, reverse=True):
+            has = table[:, bit >> 6] >> np.uint64(bit & 63) & np.uint64(1)
+            final[has != 0] = bit - 2 * WORD + 1
+        return final
 
     def _services(self) -> None:
         named = self.section.tunnels is Tunnels.NAMED

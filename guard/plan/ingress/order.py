@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from guard.plan.ingress.errors import IngressError
-from guard.policy.ingress import Action, IngressRule
+from guard.policy.ingress import Action, FlowMatch, IngressRule
 from guard.wire.ingress import Limit
 
 WORD = 64
@@ -41,6 +41,16 @@ class Order:
     def summaries(self) -> int:
         """Summary words: one for 64 words of deciding rules."""
         return -(-self.words // WORD)
+
+
+def says_only_source(match: FlowMatch) -> bool:
+    """Whether a match gives no field besides the source (and its family)."""
+    return match == FlowMatch(
+        family=match.family,
+        sources=match.sources,
+        source_sets=match.source_sets,
+        source_excepts=match.source_excepts,
+    )
 
 
 def _alike(rule: IngressRule) -> tuple[int, ...]:
