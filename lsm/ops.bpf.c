@@ -142,20 +142,25 @@ int BPF_PROG(guard_ptrace_traceme, struct task_struct *parent, int ret)
 
 	if (ret)
 		return ret;
+	/* The canary is the tracee; as a canary it has no policies. */
+	if (begin(&caller, GUARD_SECTION_KERNEL, GUARD_HOOK_PTRACE_TRACEME) == GATE_JUDGE &&
+	    is_canary(&caller))
+		return hook_result(judge_op(&caller, GUARD_KERNEL_PTRACE, GUARD_HOOK_PTRACE_TRACEME,
+					    parent->tgid, 0));
 	label = bpf_task_storage_get(&guard_labels, parent, 0, 0);
 	tables = current_tables();
 	if (!label || !tables)
-		return gate_target(GUARD_HOOK_PTRACE_TRACEME, GUARD_KERNEL_PTRACE, parent);
+		return 0;
 	zero = opaque_zero(tables);
 	caller.tables = tables;
 	caller.policies = unrefined64((label->mask | label->pending) &
 					      tables->root.section[GUARD_SECTION_KERNEL].policies &
 					      ~policies_of(tables, task),
 				      zero);
-	caller.flags = unrefined(label->flags, zero);
-	caller.canary = unrefined(label->canary_hook == GUARD_HOOK_PTRACE_TRACEME, zero);
+	caller.flags = zero;
+	caller.canary = zero;
 	caller.foretold = zero;
-	if (!caller.policies && !is_canary(&caller))
+	if (!caller.policies)
 		return 0;
 	return hook_result(judge_op(&caller, GUARD_KERNEL_PTRACE, GUARD_HOOK_PTRACE_TRACEME,
 				    parent->tgid, 0));
@@ -167,8 +172,12 @@ int BPF_PROG(guard_task_kill, struct task_struct *target, void *info, int sig,
 {
 	if (ret)
 		return ret;
-	/* With credentials of its own, the signal is not the current task's (USB, AIO). */
-	if (cred)
+	/*
+	 * With credentials of its own, the signal is not the current task's (USB, AIO).
+	 * As a number: the verifier takes an argument's pointer for never NULL, and
+	 * would make "if (cred)" always true.
+	 */
+	if (number_of(cred))
 		return 0;
 	return gate_target(GUARD_HOOK_TASK_KILL, GUARD_KERNEL_SIGNAL, target);
 }

@@ -10,12 +10,16 @@ the same open without a label and with another class foretold, must succeed.
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from guard.daemon import canary_ops
+from guard.errors import HostError
 from guard.kernel.engine import Engine
 from guard.kernel.labels import Label, Labels
+from guard.kernel.syscalls import Calls
 from guard.wire.layout import Hook, TaskFlag
 
 # Exists on every host, on a file system of its own that every host mounts.
@@ -42,11 +46,67 @@ class Canary:
 def run(engine: Engine, canary_class: int, generation: int) -> tuple[Canary, ...]:
     """Send canaries through every hook. Makes a few short-lived processes and records."""
     labels = engine.labels
+    attached = {gate.hook for gate in engine.gates}
     return (
         Canary(Hook.FILE_OPEN, _file_open(labels, canary_class)),
         Canary(Hook.TASK_ALLOC, _task_alloc(labels, canary_class)),
         *_exec(labels, generation),
+        *(
+            Canary(hook, _refused(labels, hook, driver))
+            for hook, driver in DRIVERS.items()
+            if hook in attached
+        ),
     )
+
+
+DRIVERS: dict[Hook, Callable[[Calls], object]] = {**canary_ops.DRIVERS}
+"""For each hook that a process can try, the call that it tries."""
+
+
+def _refused(labels: Labels, hook: Hook, driver: Callable[[Calls], object]) -> str | None:
+    """Whether the hook denies to a process whose canary it is, and to no other."""
+    if _tries(labels, Label(0, flags=TaskFlag.CANARY, canary_class=_NO_CLASS), driver):
+        return "it denied what it should not have"
+    label = Label(0, flags=TaskFlag.CANARY, canary_class=_NO_CLASS, canary_hook=hook)
+    if not _tries(labels, label, driver):
+        return "it did not deny what it should have"
+    return None
+
+
+def _tries(labels: Labels, label: Label, driver: Callable[[Calls], object]) -> bool:
+    """Whether a process with this label is denied what the driver does."""
+    out, into = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        _in_child(lambda: _try(out, into, driver))
+    os.close(out)
+    try:
+        labels.set(pid, label)
+        os.write(into, b"!")
+    finally:
+        os.close(into)
+        _, status = os.waitpid(pid, 0)
+    code = os.waitstatus_to_exitcode(status)
+    if code not in (_LET_THROUGH, _DENIED):
+        raise HostError(f"a canary for hook {driver} ended with status {code}")
+    return code == _DENIED
+
+
+_LET_THROUGH, _DENIED = 0, 1
+
+
+def _try(out: int, into: int, driver: Callable[[Calls], object]) -> int:
+    os.close(into)
+    calls = Calls()
+    os.read(out, 1)
+    try:
+        driver(calls)
+    except PermissionError as error:
+        # EPERM is what a capability's absence gives; a canary is told EACCES.
+        return _DENIED if error.errno == errno.EACCES else _LET_THROUGH
+    except OSError:
+        return _LET_THROUGH
+    return _LET_THROUGH
 
 
 def _file_open(labels: Labels, canary_class: int) -> str | None:

@@ -7,7 +7,10 @@ below is given its parts here and finds nothing by itself.
 
 from __future__ import annotations
 
+import contextlib
+import grp
 import os
+import pwd
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -37,6 +40,7 @@ from guard.kernel.libbpf import Libbpf, LibbpfError
 from guard.plan.encode import encode
 from guard.plan.errors import PlanError
 from guard.plan.host import HostPlan, build_host_plan
+from guard.plan.ids import HostNames, wanted_names
 from guard.plan.index import index_plan
 from guard.plan.mounts import Mount, parse_mountinfo
 from guard.plan.plan import state_class, walk
@@ -86,6 +90,7 @@ class Session:
         Raises PlanRefused or HostError; the old generation is then still in force.
         """
         plan, canary_class = _plan(self.policies)
+        self.engine.require(self.policies)
         generation = self.generation + 1
         tables = encode(plan, generation)
         # Known before the first event of the new generation can come.
@@ -120,12 +125,18 @@ class Session:
 
 
 def start(
-    policies: Sequence[Policy], name: str, tree: bool, sinks: dict[str, Sink], exempt: bool
+    policies: Sequence[Policy],
+    name: str,
+    tree: bool,
+    sinks: dict[str, Sink],
+    exempt: bool,
+    later: Sequence[Policy] = (),
 ) -> Session:
     """Load policies as instance ``name`` and open its audit stream.
 
     ``exempt``: this process is passed by by host-wide policies, as a daemon
-    must be. Raises PlanRefused, or HostError with a remedy; then nothing is
+    must be. ``later`` are policies that may follow by ``refresh``: what they need of
+    the kernel is loaded now. Raises PlanRefused, or HostError with a remedy; then nothing is
     left loaded.
     """
     require_root()
@@ -137,7 +148,7 @@ def start(
     if found.bpf_in_lsm_list is False:
         raise features.refusal(LibbpfError("load", 0, []), found)
     try:
-        chosen = engine.choose_gates(found, policies)
+        chosen = engine.choose_gates(found, [*policies, *later])
         loaded = engine.load(libbpf, found, name, tables, tables.bits, chosen)
     except LibbpfError as error:
         raise features.refusal(error, found) from error
@@ -171,10 +182,24 @@ def _plan(policies: Sequence[Policy]) -> tuple[HostPlan, int]:
     """The plan for the mount table as it is, and the class of the canary's file in it."""
     mounts = parse_mountinfo(MOUNTINFO.read_bytes())
     try:
-        plan = build_host_plan(policies, mounts)
+        plan = build_host_plan(policies, mounts, host_names(policies))
     except PlanError as error:
         raise PlanRefused(error) from error
     return plan, _canary_class(plan, mounts)
+
+
+def host_names(policies: Sequence[Policy]) -> HostNames:
+    """The numbers of the users and groups that policies name and this host has."""
+    users, groups = wanted_names(policies)
+    found_users: dict[str, int] = {}
+    found_groups: dict[str, int] = {}
+    for name in users:
+        with contextlib.suppress(KeyError):
+            found_users[name] = pwd.getpwnam(name).pw_uid
+    for name in groups:
+        with contextlib.suppress(KeyError):
+            found_groups[name] = grp.getgrnam(name).gr_gid
+    return HostNames(found_users, found_groups)
 
 
 def _canary_class(plan: HostPlan, mounts: Sequence[Mount]) -> int:

@@ -72,6 +72,20 @@ class Engine:
         raw = self.libbpf.map_lookup(self.maps["counters"], _ZERO, size, "counters") or b""
         return [raw[at : at + COUNTERS.size] for at in range(0, len(raw), COUNTERS.size)]
 
+    def require(self, policies: Sequence[Policy]) -> None:
+        """Raise HostError unless every hook that these policies need is attached."""
+        attached = {gate.hook for gate in self.gates}
+        lacking = [
+            gate.hook.name.lower()
+            for gate in gates.needed(policies)
+            if gate.hook not in attached and not gate.spare
+        ]
+        if lacking:
+            raise HostError(
+                f"the new policies need hooks that are not attached: {', '.join(lacking)}",
+                remedy="unload and run guard again with the new policies",
+            )
+
     def switch(self, generation: Tables) -> None:
         """Put another generation in force atomically.
 

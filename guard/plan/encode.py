@@ -11,15 +11,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from guard.plan.errors import PlanError
+from guard.plan.hashing import hash_keys
 from guard.plan.host import Device, HostPlan
+from guard.plan.ids import Key, id_slot
 from guard.plan.plan import StartStates
-from guard.wire.layout import DEVICE, DEVICES, GATED, ROOT, ROW, VERB_ROW, Abi, Limit
+from guard.wire.layout import DEVICE, DEVICES, GATED, ID, ROOT, ROW, VERB_ROW, Abi, Limit
 
 DATA_BITS = (18, 22, 26)
 """Size classes: the data of a generation is 2^bits bytes. Three, because kernels want
 all maps in one slot to be of one size, and the programs come built for each."""
-
-_MULTIPLIERS = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +70,8 @@ def encode(host_plan: HostPlan, generation: int) -> Tables:
     _put(root, "inherit", masks.inherit)
     _put(root, "exe", masks.exe)
     _put(root, "cgroup", masks.cgroup)
+    _put(root, "ids", masks.ids)
+    _put_ids(root, host_plan.ids)
     for section, gated in enumerate(masks.sections):
         at = ROOT.fields["section"].offset + section * GATED.size
         struct.pack_into(GATED.format(), root, at, gated.policies, gated.default_deny)
@@ -92,7 +94,9 @@ def encode(host_plan: HostPlan, generation: int) -> Tables:
     for slot, number in slots.items():
         at = first + slot * DEVICE.size
         devices[at : at + DEVICE.size] = _device(number, by_number[number].start, plan.foreign)
-    return Tables(bytes(root), plan.data, bytes(devices), bits, masks.host | masks.cgroup)
+    return Tables(
+        bytes(root), plan.data, bytes(devices), bits, masks.host | masks.cgroup | masks.ids
+    )
 
 
 def device_slot(device: int, multiplier: int) -> int:
@@ -102,36 +106,18 @@ def device_slot(device: int, multiplier: int) -> int:
 
 def hash_devices(devices: Sequence[int]) -> tuple[int, dict[int, int]]:
     """A multiplier, and each device's slot: within Limit.DEVICE_PROBES of its first."""
-    multiplier = 0x9E3779B1
-    for _ in range(_MULTIPLIERS):
-        slots = _place(devices, multiplier)
-        if slots is not None:
-            return multiplier, slots
-        # Any odd number will do; these are spread well and always the same.
-        multiplier = (multiplier * 0x2545F491 + 0x9E3779B2) & 0xFFFFFFFF | 1
-    raise PlanError(f"no hash places {len(devices)} devices")
+    return hash_keys(devices, device_slot, Limit.DEVICE_SLOTS, Limit.DEVICE_PROBES)
 
 
-def _place(devices: Sequence[int], multiplier: int) -> dict[int, int] | None:
-    """Slots for all devices, None if some slots are wanted by too many.
+def _put_ids(root: bytearray, ids: dict[Key, int]) -> None:
+    def first(key: Key, multiplier: int) -> int:
+        return id_slot(key[1], multiplier)
 
-    The kernel looks at all of a device's slots, empty ones or not, so one that
-    finds them taken may move another device on (Kuhn's matching).
-    """
-    slots: dict[int, int] = {}
-
-    def settle(device: int, tried: set[int]) -> bool:
-        first = device_slot(device, multiplier)
-        for probe in range(Limit.DEVICE_PROBES):
-            slot = (first + probe) % Limit.DEVICE_SLOTS
-            if slot not in tried:
-                tried.add(slot)
-                if slot not in slots or settle(slots[slot], tried):
-                    slots[slot] = device
-                    return True
-        return False
-
-    return slots if all(settle(device, set()) for device in devices) else None
+    multiplier, slots = hash_keys(list(ids), first, Limit.ID_SLOTS, Limit.ID_PROBES)
+    _put(root, "id_multiplier", multiplier)
+    for slot, (kind, number) in slots.items():
+        at = ROOT.fields["id"].offset + slot * ID.size
+        struct.pack_into(ID.format(), root, at, number, kind, ids[kind, number])
 
 
 def _device(number: int, start: StartStates, unused: StartStates) -> bytes:

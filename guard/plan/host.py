@@ -11,11 +11,12 @@ Objects on devices that are not in the table have no name at all.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from guard.plan.aliases import HOST, Alias, Start
 from guard.plan.build import build_plan
 from guard.plan.errors import PlanError
+from guard.plan.ids import NOBODY, HostNames, Key, resolve
 from guard.plan.mounts import Mount, reachable
 from guard.plan.plan import Plan, StartStates
 from guard.policy.model import Policy
@@ -33,10 +34,13 @@ class Device:
 
 @dataclass(frozen=True, slots=True)
 class HostPlan:
-    """A plan for one host's mount table. ``devices`` are in the table's order."""
+    """A plan for one host's mount table and users. ``devices`` are in the table's order;
+    ``ids`` have the policies of each user and group, as bits.
+    """
 
     plan: Plan
     devices: tuple[Device, ...]
+    ids: dict[Key, int] = field(hash=False, default_factory=dict)
 
     def host_path(self, device: int, path: bytes) -> bytes | None:
         """The host's name of a path inside a device; None if the host gives it none."""
@@ -58,8 +62,13 @@ def host_name(names: Start, path: bytes) -> bytes | None:
     return next((name for alias in names if (name := alias.name(path)) is not None), None)
 
 
-def build_host_plan(policies: Sequence[Policy], mounts: Sequence[Mount]) -> HostPlan:
-    """Compile policies for a host. Raises PlanError, also for too many devices."""
+def build_host_plan(
+    policies: Sequence[Policy], mounts: Sequence[Mount], names: HostNames = NOBODY
+) -> HostPlan:
+    """Compile policies for a host. Raises PlanError, also for too many devices and for
+    users and groups that the host does not have.
+    """
+    ids = resolve(policies, names)
     places = device_names(mounts)
     if len(places) > Limit.DEVICES:
         raise PlanError(
@@ -67,12 +76,13 @@ def build_host_plan(policies: Sequence[Policy], mounts: Sequence[Mount]) -> Host
             " (GUARD_LIMIT_DEVICES)",
             help="unmount file systems that are not in use",
         )
-    starts = tuple(dict.fromkeys(names for names in places.values() if names != HOST))
+    starts = tuple(dict.fromkeys(place for place in places.values() if place != HOST))
     plan = build_plan(policies, starts)
     by_names = dict(zip(plan.names, plan.starts, strict=True))
     return HostPlan(
         plan,
-        tuple(Device(device, names, by_names[names]) for device, names in places.items()),
+        tuple(Device(device, place, by_names[place]) for device, place in places.items()),
+        ids,
     )
 
 

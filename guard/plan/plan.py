@@ -42,6 +42,7 @@ class Masks:
     inherit: int
     exe: int
     cgroup: int
+    ids: int
     sections: tuple[Gated, ...]
 
 

@@ -149,7 +149,7 @@ def _less(said: Sequence[Addresses], ranges: Ranges, taken: Ranges, intervals: i
 
 def _ranks(high: U64, low: U64) -> tuple[U64, U64, I64]:
     """The different pairs in order, and each given pair's number among them."""
-    order = np.lexsort((low, high)) if high.any() else np.argsort(low, kind="stable")
+    order = np.lexsort((low, high)) if high.any() else np.argsort(low)
     high_sorted, low_sorted = high[order], low[order]
     new = np.ones(len(order), dtype=bool)
     new[1:] = (np.diff(high_sorted) != 0) | (np.diff(low_sorted) != 0)

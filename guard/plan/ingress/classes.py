@@ -19,6 +19,9 @@ I64 = NDArray[np.int64]
 # Any numbers will do; fixed ones give the same tables for the same policy.
 _KEY_SEED = 0x6775617264
 
+# Things whose subsets are numbered directly: 2^12 entries.
+_FEW = 12
+
 
 @dataclass(frozen=True, slots=True)
 class Ranges:
@@ -51,7 +54,7 @@ def merged(thing: I64, first: I64, end: I64) -> Ranges:
     # Things one after another on one long line: a range never meets another thing's.
     span = int(end.max()) + 2
     low, high = first + thing * span, end + thing * span
-    order = np.argsort(low, kind="stable")
+    order = np.argsort(low)
     low, high, thing = low[order], high[order], thing[order]
     reach = np.maximum.accumulate(high)
     starts = np.ones(len(low), dtype=bool)
@@ -85,6 +88,8 @@ def classify(intervals: int, things: int, ranges: Ranges) -> Classes:
     the sum (exclusive or) of its things' keys. Two different sums that are
     equal by chance would be one in 2^128 / intervals^2.
     """
+    if things <= _FEW:
+        return _classify_few(intervals, things, ranges)
     keys = np.random.default_rng(_KEY_SEED).integers(
         0, 2**64, size=(2, things + 1), dtype=np.uint64
     )
@@ -104,6 +109,23 @@ def classify(intervals: int, things: int, ranges: Ranges) -> Classes:
     number = np.empty(len(appeared), dtype=np.int64)
     number[np.argsort(appeared, kind="stable")] = np.arange(len(appeared))
     return Classes(number[group], np.sort(appeared))
+
+
+def _classify_few(intervals: int, things: int, ranges: Ranges) -> Classes:
+    """The same where a bit for each thing fits a table's index: no sorting."""
+    covers = np.zeros(intervals + 1, dtype=np.uint16)
+    bits = (1 << np.arange(things + 1)).astype(np.uint16)
+    np.bitwise_xor.at(covers, ranges.first, bits[ranges.thing])
+    np.bitwise_xor.at(covers, ranges.end, bits[ranges.thing])
+    np.bitwise_xor.accumulate(covers, out=covers)
+    covers = covers[:intervals]
+    # Written from the end, so that the first of each stays.
+    first = np.full(1 << things, intervals, dtype=np.int64)
+    first[covers[::-1]] = np.arange(intervals - 1, -1, -1)
+    where = np.sort(first[first < intervals])
+    number = np.zeros(1 << things, dtype=np.int64)
+    number[covers[where]] = np.arange(len(where))
+    return Classes(number[covers], where)
 
 
 def rows(classes: Classes, ranges: Ranges, bits: list[I64], base: U64) -> U64:
