@@ -144,15 +144,6 @@ class Space:
         os.waitpid(self.pid, 0)
 
 
-_GRO = """
-import array, fcntl, socket, struct, sys
-# struct ethtool_value for ETHTOOL_SGRO, and struct ifreq that points to it: netdevice(7).
-value = array.array("I", [0x2c, 1])
-request = struct.pack("16sP16x", sys.argv[1].encode(), value.buffer_info()[0])
-fcntl.ioctl(socket.socket(), 0x8946, request)
-"""
-
-
 @dataclass
 class Lab:
     """A host (interface HOST_IF) and a peer (PEER_IF) that can talk to each other."""
@@ -183,13 +174,20 @@ class Lab:
                 size, more = ("64", ["nodad"]) if six else ("24", [])
                 space.run("ip", "addr", "add", f"{address}/{size}", "dev", name, *more)
             space.run("ip", "link", "set", name, "up")
-        # A veth takes what the other end's XDP sends only while it polls, as cards do.
-        self.peer.python(_GRO, theirs)
 
     def close(self) -> None:
         """End both."""
         self.host.close()
         self.peer.close()
+
+
+TRIVIAL = """
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+SEC("xdp") int pass(struct xdp_md *context) { return XDP_PASS; }
+SEC("xdp") int drop(struct xdp_md *context) { return XDP_DROP; }
+char LICENSE[] SEC("license") = "GPL";
+"""
 
 
 def compiled(source: str, into: Path, flags: Sequence[str] = ()) -> Path:

@@ -32,7 +32,9 @@ def judged(body: str) -> tuple[IngressSection | None, Findings, list[Scalar]]:
     return section, findings, ids
 
 
-def section(*rules: str, default: str = "drop", more: str = "", on: str = HOST_IF) -> IngressSection:
+def section(
+    *rules: str, default: str = "drop", more: str = "", on: str = HOST_IF
+) -> IngressSection:
     """A section with these rules, given as flow mappings; ``more``: further lines."""
     lines = [f"interfaces: [{on}]", f"default: {default}", *more.splitlines()]
     lines += [*(["rules:"] if rules else []), *(f"  - {rule}" for rule in rules)]

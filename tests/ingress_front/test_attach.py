@@ -14,17 +14,9 @@ from guard.kernel import xdp
 from guard.kernel.libbpf import Libbpf
 from guard.kernel.netlink import LinkWatch, XdpMode, interfaces
 from guard.kernel.xdp import Wanted
-from tests.ingress_front.lab import HOST_4, HOST_IF, PEER_4, PEER_IF, Lab, compiled
+from tests.ingress_front.lab import HOST_4, HOST_IF, PEER_4, PEER_IF, TRIVIAL, Lab, compiled
 
 pytestmark = pytest.mark.netns
-
-TRIVIAL = """
-#include <linux/bpf.h>
-#include <bpf/bpf_helpers.h>
-SEC("xdp") int pass(struct xdp_md *context) { return XDP_PASS; }
-SEC("xdp") int drop(struct xdp_md *context) { return XDP_DROP; }
-char LICENSE[] SEC("license") = "GPL";
-"""
 
 
 @pytest.fixture(scope="module")

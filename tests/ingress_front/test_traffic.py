@@ -6,11 +6,22 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.ingress_front.conftest import Running
-from tests.ingress_front.lab import HOST_4, HOST_6, HOST_IF, PEER_4, PEER_6, PEER_IF, Space
+from tests.ingress_front.lab import (
+    HOST_4,
+    HOST_6,
+    HOST_IF,
+    PEER_4,
+    PEER_6,
+    PEER_IF,
+    TRIVIAL,
+    Space,
+    compiled,
+)
 from tests.ingress_front.policies import state
 
 pytestmark = pytest.mark.netns
@@ -324,11 +335,15 @@ def test_an_unreachable_port_is_told_to_the_program_that_asked(host: Running) ->
     assert host.lab.host.python(REFUSED, PEER_4).stdout == "refused\n"
 
 
-def test_a_reject_rule_tells_the_client_at_once(host: Running) -> None:
+def test_a_reject_rule_tells_the_client_at_once(host: Running, tmp_path: Path) -> None:
+    # A veth takes what the other end's XDP sends back only where it has XDP itself.
+    passes = compiled(TRIVIAL, tmp_path)
+    host.lab.peer.run("ip", "link", "set", PEER_IF, "xdp", "obj", str(passes), "program", "pass")
     host.put(state(WEB, "{id: none, reject: [tcp, udp], port: 7200}"))
     assert host.ask("tcp", 7200, HOST_4, None) == "refused"
     assert host.ask("tcp", 7200, HOST_6, None) == "refused"
     assert host.ask("udp", 7200, HOST_4, None) == "refused"
+    host.lab.peer.run("ip", "link", "set", PEER_IF, "xdp", "off")
 
 
 def test_a_policy_in_audit_mode_counts_and_lets_in(host: Running) -> None:
