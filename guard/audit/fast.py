@@ -87,9 +87,8 @@ def slowly(recorder: Recorder, render: Callable[[Record], bytes]) -> Callable[[b
 
     def slow(record: bytes) -> Line:
         made = recorder.record(decode(record))
-        # A file's hash and a stack are not in the event's bytes.
-        lasting = made.stack is None and getattr(made.object, "hash", None) is None
-        return Line(render(made), lasting, made.resolved)
+        # A stack is not in the event's bytes either.
+        return Line(render(made), made.lasting and made.stack is None, made.resolved)
 
     return slow
 
