@@ -15,7 +15,7 @@ from guard.cli.exits import Exit
 from guard.cli.inputs import STDIN, read_inputs
 from guard.policy.codes import Severity
 from guard.policy.diagnostic import Diagnostic
-from guard.policy.load import Loaded, load
+from guard.policy.load import Loaded
 from guard.policy.render import COLOUR, PLAIN, Renderer, Style
 
 _EPILOG = """\
@@ -67,7 +67,7 @@ def run(arguments: argparse.Namespace) -> int:
         fix(inputs)
     for problem in inputs.problems:
         print(f"guard: {problem}", file=sys.stderr)
-    loaded = with_tables(analyse(load(inputs.files)))
+    loaded = with_tables(analyse(inputs.load()))
     counted = {Severity.ERROR}
     if arguments.fail_on == "warning":
         counted.add(Severity.WARNING)
@@ -134,7 +134,12 @@ def summary(loaded: Loaded) -> str:
     """The last line: what was found, in how many files, or how much was clean."""
     findings = loaded.diagnostics
     if not findings:
-        rules = sum(len(policy.file.rules) for policy in loaded.policies if policy.file)
+        rules = sum(
+            len(section.rules)
+            for policy in loaded.policies
+            for section in (policy.file, policy.exec, policy.net, policy.kernel, policy.ingress)
+            if section is not None
+        )
         return f"{_count(len(loaded.policies), 'policy')}, {_count(rules, 'rule')}: no findings"
     errors = sum(found.severity is Severity.ERROR for found in findings)
     parts = [

@@ -17,7 +17,7 @@ def fix(inputs: Inputs) -> None:
     A file that cannot be written stays as it is and is told as a problem.
     """
     for at, (name, data) in enumerate(inputs.files):
-        mended = mend(name, data)
+        mended = mend(name, data, inputs.include)
         if not mended.done:
             continue
         try:

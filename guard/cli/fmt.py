@@ -43,13 +43,13 @@ def run(arguments: argparse.Namespace) -> int:
     inputs = read_inputs(arguments.paths)
     findings = False
     for name, data in inputs.files:
-        loaded = load([(name, data)])
+        loaded = load([(name, data)], inputs.include)
         if not loaded.usable:
             print_findings(loaded, sys.stderr)
             findings = True
             continue
         try:
-            formed = canonical(data).encode()
+            formed = canonical(data, name, inputs.include).encode()
         except NotFormatted as reason:
             inputs.problems.append(f"{name!a} is left as it is: {reason}")
             continue

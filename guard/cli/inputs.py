@@ -1,13 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Policy files named on a command line: found and read. Knows nothing of their content."""
+"""Policy files named on a command line: found, read and handed to the parser."""
 
 from __future__ import annotations
 
+import datetime as dt
+import errno
 import os
+import stat
 import sys
 from collections.abc import Iterator, Sequence
 
 from guard.policy import limits
+from guard.policy.load import Loaded, load
 
 STDIN = "-"
 STDIN_NAME = "<stdin>"
@@ -17,7 +21,8 @@ SUFFIXES = (".yaml", ".yml")
 class Inputs:
     """Names and contents of files, and one sentence for each that could not be read.
 
-    ``paths`` has, for each name that is a file's, the path that opens it.
+    ``paths`` has, for each name that is a file's, the path that opens it; what
+    files include is added when it is read.
     """
 
     def __init__(self) -> None:
@@ -44,6 +49,25 @@ class Inputs:
                 self._read(path)
         except OSError as error:
             self._tell(path, error)
+
+    def include(self, file: str, path: str) -> tuple[str, bytes]:
+        """A fragment's name and content: ``path`` is relative to the directory of ``file``.
+
+        Only regular files: nothing else ends for certain. Raises OSError.
+        """
+        path = os.path.join(os.path.dirname(self.paths.get(file, "")), path)
+        flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
+        with open(path, "rb", opener=lambda name, _: os.open(name, flags)) as opened:
+            if not stat.S_ISREG(os.fstat(opened.fileno()).st_mode):
+                raise OSError(errno.EINVAL, "not a regular file", path)
+            data = opened.read(limits.FILE_SIZE + 1)
+        name = _shown(path)
+        self.paths.setdefault(name, path)
+        return name, data
+
+    def load(self) -> Loaded:
+        """The files parsed and judged as one set, as of today (UTC)."""
+        return load(self.files, self.include, today())
 
     def _read(self, path: str) -> None:
         try:
@@ -81,6 +105,11 @@ def read_inputs(paths: Sequence[str]) -> Inputs:
     inputs.files = [(name, data) for name, _, data in shown]
     inputs.paths = {name: path for name, path, _ in shown if path != STDIN_NAME}
     return inputs
+
+
+def today() -> dt.date:
+    """The day that `expires` is held against."""
+    return dt.datetime.now(dt.timezone.utc).date()
 
 
 def _shown(path: str) -> str:

@@ -22,7 +22,7 @@ from guard.daemon import loop, session
 from guard.daemon.session import PlanRefused, Session
 from guard.errors import GuardError
 from guard.kernel import pins
-from guard.policy.load import Loaded, load
+from guard.policy.load import Loaded
 from guard.policy.model import Policy, Subject
 
 TAKES_COMMAND = True
@@ -120,7 +120,7 @@ def _load(files: Sequence[str]) -> Loaded | None:
     inputs = read_inputs(files)
     for problem in inputs.problems:
         print(f"guard: {problem}", file=sys.stderr)
-    return None if inputs.problems else load(inputs.files)
+    return None if inputs.problems else inputs.load()
 
 
 def _for_tree(policy: Policy) -> Policy:

@@ -10,7 +10,6 @@ from guard.cli.check import print_findings
 from guard.cli.exits import Exit
 from guard.cli.inputs import read_inputs
 from guard.plan.errors import PlanError
-from guard.policy.load import load
 from guard.policy.model import Policy
 
 
@@ -21,7 +20,7 @@ def usable_policies(paths: Sequence[str]) -> tuple[Policy, ...] | Exit:
         print(f"guard: {problem}", file=sys.stderr)
     if inputs.problems:
         return Exit.UNABLE
-    loaded = load(inputs.files)
+    loaded = inputs.load()
     if not loaded.usable:
         print_findings(loaded, sys.stderr)
         return Exit.FINDINGS

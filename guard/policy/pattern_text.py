@@ -83,10 +83,10 @@ class _Reader:
                 self._fail("a path cannot hold a NUL byte", start, start + 1)
             elif char == "$" and text.startswith("{", self._at):
                 self._fail(
-                    "'${' is kept for variables, which this version does not have",
+                    "'${' begins a variable's name, which ends in '}'",
                     start,
                     start + 2,
-                    r"write \$ for the character '$'",
+                    r"for example ${HOME_DIRS}, defined under vars:; \$ is the character '$'",
                 )
             elif depth and char in ",}":
                 return tuple(items), char
