@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from guard.analysis import boundaries, useless
+from guard.policy.codes import Code
 from guard.policy.diagnostic import Diagnostic
 from guard.policy.load import Loaded
 from guard.policy.model import Policy
+from guard.policy.source import Span
 
 PASSES: tuple[Callable[[Policy], Iterable[Diagnostic]], ...] = (
     useless.find,
@@ -30,5 +32,17 @@ def analyse(loaded: Loaded) -> Loaded:
         for analysis in PASSES
         for diagnostic in analysis(policy)
     ]
+    expired = [each.span for each in loaded.diagnostics if each.code is Code.EXPIRED]
+    # A section whose rules have all expired did something once: that they expired is told.
+    found = [
+        each
+        for each in found
+        if each.code is not Code.USELESS_SECTION
+        or not any(_within(span, each.span) for span in expired)
+    ]
     found.sort(key=lambda each: (order[each.span.file], each.span.line))
     return loaded._replace(diagnostics=(*loaded.diagnostics, *found))
+
+
+def _within(inner: Span, outer: Span) -> bool:
+    return inner.file == outer.file and outer.line <= inner.line <= outer.end_line

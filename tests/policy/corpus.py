@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import re
 from pathlib import Path
 
 from guard.analysis.passes import analyse
@@ -13,14 +15,30 @@ CORPUS = Path(__file__).parent.parent / "corpus"
 GOOD = sorted((CORPUS / "good").glob("*.yaml"))
 BAD = sorted((CORPUS / "bad").glob("*.yaml"))
 
+TODAY = dt.date(2026, 7, 1)
+"""The day on which everything here is judged."""
+
 HEAD = "version: 1\nname: demo\nmode: audit\nsubject: {host: true}\n"
+
+
+def included(_file: str, path: str) -> tuple[str, bytes]:
+    """The fragments that the corpus includes; chain-N includes chain-N+1, without end."""
+    number = re.fullmatch(r"chain-(\d+)\.yaml", path)
+    if number is not None:
+        following = f"chain-{int(number[1]) + 1}.yaml"
+        return path, f"version: 1\nfragment: chain\ninclude: {following}\n".encode()
+    return path, (CORPUS / "include" / path).read_bytes()
 
 
 def judge(*texts: str | bytes) -> Loaded:
     """Everything that `guard check` finds in files of these texts."""
     loaded = load(
-        (f"{number}.yaml", text if isinstance(text, bytes) else text.encode())
-        for number, text in enumerate(texts)
+        [
+            (f"{number}.yaml", text if isinstance(text, bytes) else text.encode())
+            for number, text in enumerate(texts)
+        ],
+        included,
+        TODAY,
     )
     return add_shadowed(analyse(loaded))
 
