@@ -127,10 +127,12 @@ client = socket.socket(family, kind); client.settimeout(0.4)
 if source: client.bind((source, 0))
 try:
     client.connect((address, port))
-    if what == "udp": client.send(b"hello")
-    print(json.dumps(client.recv(10) == b"hello"))
+    # Long enough that what a rejection quotes fits into its place.
+    if what == "udp": client.send(b"hello" * 20)
+    print(json.dumps(client.recv(100)[:5] == b"hello"))
 except ConnectionRefusedError: print('"refused"' if what != "connect" else "false")
-except OSError: print("false")
+except TimeoutError: print("false")
+except OSError as error: print("false" if what == "connect" else f'"{error.strerror}"')
 """
 
 

@@ -342,7 +342,7 @@ def test_a_reject_rule_tells_the_client_at_once(host: Running, tmp_path: Path) -
     host.put(state(WEB, "{id: none, reject: [tcp, udp], port: 7200}"))
     assert host.ask("tcp", 7200, HOST_4, None) == "refused"
     assert host.ask("tcp", 7200, HOST_6, None) == "refused"
-    assert host.ask("udp", 7200, HOST_4, None) == "refused"
+    assert host.ask("udp", 7200, HOST_4, None) == "No route to host"  # prohibited, RFC 1812
     host.lab.peer.run("ip", "link", "set", PEER_IF, "xdp", "off")
 
 
