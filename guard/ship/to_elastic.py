@@ -87,4 +87,4 @@ def _outcome(items: Sequence[object]) -> Outcome:
             hint = "" if status in BUSY else " (check the index and the user's rights)"
             because = why + hint
             again.append(at)
-    return Outcome(refused, again, because=because)
+    return Outcome(refused, tuple(again), because=because)

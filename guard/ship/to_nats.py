@@ -71,7 +71,7 @@ class Nats:
             else:
                 again.append(at)
                 because = f"NATS: {_words(error)}"
-        return Outcome(refused, again, because=because)
+        return Outcome(refused, tuple(again), because=because)
 
     def close(self) -> None:
         """As in Sink."""
