@@ -149,9 +149,9 @@ class Named(Generic[_T]):
         for name, definition in self._all.items():
             if definition.used:
                 continue
-            errors = self._findings.errors
             self.value(name, definition.name.span)
-            if definition.mine and not self.lenient and self._findings.errors == errors:
+            # What is in error may be what was to use it.
+            if definition.mine and not self.lenient and not self._findings.errors:
                 self._findings.add(
                     Code.UNUSED,
                     f"nothing uses the {self.noun} {quoted(name)}",

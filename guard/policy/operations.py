@@ -98,8 +98,11 @@ def operation(text: str, suggest: Suggest) -> Operation | Complaint:
     for sockets, the operation's word alone for the kernel; one space between words.
     """
     word, space, rest = text.partition(" ")
-    if not space and word in KERNEL.words:
-        return KernelOperation(KERNEL.words[word])
+    if word in KERNEL.words:
+        if not space:
+            return KernelOperation(KERNEL.words[word])
+        message = f"the operation {word} stands alone: rules say nothing about its object"
+        return Complaint(Code.BAD_OPERATION, message, len(word), len(text), help=f"write {word}")
     if word in NET.words and not (word in FILE.words and (not rest or rest.startswith("/"))):
         from guard.policy import operations_net  # noqa: PLC0415 - most policies test none
 

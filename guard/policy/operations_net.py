@@ -99,8 +99,7 @@ class _Reader:
             return self._in_family(FAMILIES[kind])
         if kind in PROTOCOLS:
             return self._with_protocol(kind)
-        known = (*PROTOCOLS, *FAMILIES)
-        close = self._suggest(kind, known)
+        close = self._suggest(kind, PROTOCOLS) or self._suggest(kind, FAMILIES)
         help = f"for example {self._example()}"
         if close:
             help = f"did you mean '{close}'?"

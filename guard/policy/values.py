@@ -157,11 +157,14 @@ class Values:
         if node.incomplete:
             return
         for name, other, reason in shape.needs:
-            if name in fields and other not in fields and other not in misspelt:
+            told = other in misspelt or (other in shape.exactly_one and not chosen)
+            if name in fields and other not in fields and not told:
+                instead = chosen[:1] if other in shape.exactly_one else []
                 self.findings.add(
                     Code.NOT_TOGETHER,
                     f"{name} has no meaning without {other}: {reason}",
                     fields[name].key.span,
+                    related=tuple(Related(fields[each].key.span, "here") for each in instead),
                     help=f"leave {name} out",
                 )
         for key in shape.keys:

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import re
 from pathlib import Path
 
 from guard.analysis.passes import analyse
@@ -21,13 +20,12 @@ TODAY = dt.date(2026, 7, 1)
 HEAD = "version: 1\nname: demo\nmode: audit\nsubject: {host: true}\n"
 
 
-def included(_file: str, path: str) -> tuple[str, bytes]:
-    """The fragments that the corpus includes; chain-N includes chain-N+1, without end."""
-    number = re.fullmatch(r"chain-(\d+)\.yaml", path)
-    if number is not None:
-        following = f"chain-{int(number[1]) + 1}.yaml"
-        return path, f"version: 1\nfragment: chain\ninclude: {following}\n".encode()
-    return path, (CORPUS / "include" / path).read_bytes()
+def included(file: str, path: str) -> tuple[str, bytes]:
+    """The fragments that the corpus and the pages include."""
+    directory = CORPUS / "bad" / Path(file).parent
+    if not (directory / path).exists():
+        directory = CORPUS / "bad/include"
+    return str(Path(file).parent / path), (directory / path).read_bytes()
 
 
 def judge(*texts: str | bytes) -> Loaded:
