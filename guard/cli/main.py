@@ -49,6 +49,7 @@ COMMANDS: dict[str, Command] = {
     "completion": Command("guard.cli.completion", "completion of this command line in a shell"),
     "run": Command("guard.cli.run", "enforce policies, for the host or for one command"),
     "ship": Command("guard.cli.ship", "deliver the spool's records to the sinks of a SIEM"),
+    "audit": Command("guard.cli.audit", "read the audit trail, and find out who changed it"),
     "status": Command("guard.cli.status", "what is loaded, and whether it really denies"),
     "doctor": Command("guard.cli.doctor", "what this kernel can do, and what is missing"),
     "confirm": Command("guard.cli.confirm", "keep an ingress policy that is on probation"),
