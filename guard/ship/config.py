@@ -21,7 +21,7 @@ from guard.policy.nodes import Mapping as MappingNode
 from guard.policy.source import Span
 from guard.policy.values import Values
 from guard.ship.formats import JSON_FORMATS
-from guard.ship.forms import unreadable
+from guard.ship.forms import holds_secret, unreadable
 from guard.ship.secrets import Secret
 from guard.ship.settings import CONFIG, SECRET, SINKS, Group, Setting
 from guard.ship.worker import Plan
@@ -63,7 +63,11 @@ class Config:
 
 
 class Parsed(NamedTuple):
-    """``config`` is None if there is an error among the findings."""
+    """``config`` is None if there is an error among the findings.
+
+    ``text`` is what findings are shown with: where somebody wrote a secret into
+    the file it has stars, as findings of a service go to a log.
+    """
 
     config: Config | None
     diagnostics: list[Diagnostic]
@@ -74,9 +78,12 @@ def parse(data: bytes, file: str) -> Parsed:
     """The configuration in a file's content."""
     diagnostics: list[Diagnostic] = []
     findings = _Findings(diagnostics)
-    config = _parse(data, file, findings)
+    masked: list[Scalar] = []
+    config = _parse(data, file, findings, masked)
     findings.close()
     text = data.decode("utf-8-sig", "replace")
+    for scalar in masked:
+        text = _without(text, scalar)
     return Parsed(None if has_errors(diagnostics) else config, diagnostics, text)
 
 
@@ -96,7 +103,10 @@ class _Findings(Findings):
     ) -> None:
         """As in Findings."""
         if code is Code.EMPTY:
-            message, help = "this file holds no configuration", f"at the least: {_EXAMPLE}"
+            message, help = (
+                "this file holds no configuration",
+                f"at the least version: 1 and {_EXAMPLE}",
+            )
         if code in (Code.ALIAS, Code.TAG, Code.MERGE_KEY, Code.BAD_CHARACTER):
             message = message.replace("policies do", "this configuration does")
             message = message.replace("part of a policy", "part of a configuration")
@@ -104,7 +114,14 @@ class _Findings(Findings):
         super().add(code, message, span, label, related=related, help=help, fix=fix)
 
 
-def _parse(data: bytes, file: str, findings: _Findings) -> Config | None:
+def _without(text: str, scalar: Scalar) -> str:
+    if scalar.line == scalar.end_line:
+        end = scalar.start + scalar.end_column - scalar.column
+        return text[: scalar.start] + "*" * (end - scalar.start) + text[end:]
+    return text[: scalar.start]  # over several lines: nothing of what follows is shown
+
+
+def _parse(data: bytes, file: str, findings: _Findings, masked: list[Scalar]) -> Config | None:
     source = read.decode(data, file, findings)
     if source is None:
         return None
@@ -116,14 +133,28 @@ def _parse(data: bytes, file: str, findings: _Findings) -> Config | None:
             Code.TOO_MANY_DOCUMENTS, "a configuration is one document", roots[1].span, "the second"
         )
         return None
-    return _Reader(Values(findings)).config(roots[0])
+    masked += _with_passwords(roots[0])
+    return _Reader(Values(findings), masked).config(roots[0])
+
+
+def _with_passwords(node: Node) -> list[Scalar]:
+    """URLs with a password in them, wherever they stand."""
+    if isinstance(node, Scalar):
+        return [node] if holds_secret(node) else []
+    inner: list[Node] = []
+    if isinstance(node, Sequence):
+        inner = node.items
+    elif isinstance(node, MappingNode):
+        inner = [value for _, value in node.entries]
+    return [scalar for one in inner for scalar in _with_passwords(one)]
 
 
 class _Reader:
-    """Reads groups of settings."""
+    """Reads groups of settings. ``masked`` gets what nobody should see again."""
 
-    def __init__(self, values: Values) -> None:
+    def __init__(self, values: Values, masked: list[Scalar]) -> None:
         self._values = values
+        self._masked = masked
         self._findings = values.findings
 
     def config(self, root: Node) -> Config | None:
@@ -142,6 +173,7 @@ class _Reader:
     def group(self, node: Node, group: Group, place: Span | None) -> dict[str, Any] | None:
         """Every setting's value, defaults for those that are not there; None after a finding."""
         if group is SECRET and isinstance(node, Scalar):
+            self._masked.append(node)
             self._findings.add(
                 Code.WRONG_KIND,
                 "a secret does not stand in the configuration, where others could read it",

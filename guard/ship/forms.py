@@ -60,8 +60,7 @@ def _matched(
             _bad(values, scalar, f"{what} cannot be {quoted(scalar.text)}", words)
         return value
 
-    kind = ["string"] if quote_numbers else ["string", "integer"]
-    return Form(read, {"type": kind, "pattern": f"^({form})$", "maxLength": TEXT_LIMIT})
+    return Form(read, {"type": "string", "pattern": f"^({form})$", "maxLength": TEXT_LIMIT})
 
 
 def _bad(values: Values, scalar: Scalar, message: str, help: str) -> None:
@@ -81,8 +80,14 @@ def _address(found: re.Match[str]) -> Address | None:
     return Address(found[1].strip("[]"), port) if 0 < port < 65536 else None
 
 
-DURATION = _matched(_DURATION, "a number and a unit, such as 500ms, 30s, 5m or 1d", _duration)
-SIZE = _matched(_SIZE, "bytes, such as 65536, 512KiB or 100MiB", _size, quote_numbers=False)
+DURATION = _matched(
+    _DURATION, "a number and a unit, such as 500ms, 30s, 5m or 1d", _duration, quote_numbers=False
+)
+_SIZE_TEXT = _matched(_SIZE, "bytes, such as 65536, 512KiB or 100MiB", _size, quote_numbers=False)
+SIZE = Form(
+    _SIZE_TEXT.read,
+    {"anyOf": [_SIZE_TEXT.schema, {"type": "integer", "minimum": 0, "maximum": 10**12 - 1}]},
+)
 ADDRESS = _matched(_ADDRESS, "host:port, such as siem.example:6514 or [2001:db8::1]:6514", _address)
 WORD = _matched(
     _WORD, "letters, digits and _ . : @ / -, not beginning with a sign", lambda found: found[0]
@@ -111,7 +116,7 @@ def number(least: int, most: int) -> Form:
             values,
             scalar,
             f"{what} cannot be {quoted(scalar.text)}",
-            f"a whole number from {least} to {most}",
+            f"a whole number from {least} to {most}" if least < most else f"write {least}",
         )
         return None
 
@@ -148,8 +153,26 @@ def url(*schemes: str) -> Form:
         return parts if fit and parts.username is None and parts.password is None else None
 
     form = rf"({'|'.join(schemes)})://[^\s\x00-\x20@?#]+"
-    words = f"for example {example}; secrets do not belong into it"
-    return _matched(form, words, convert)
+    plain = _matched(form, f"for example {example}", convert)
+
+    def read(values: Values, node: Node, what: str) -> SplitResult | None:
+        if isinstance(node, Scalar) and holds_secret(node):
+            values.findings.add(
+                Code.BAD_VALUE,
+                f"{what} cannot hold a user and password, which others could read here",
+                node.span,
+                help="name the user by 'user' and where the password is by 'password'",
+            )
+            return None
+        found: SplitResult | None = plain.read(values, node, what)
+        return found
+
+    return Form(read, plain.schema)
+
+
+def holds_secret(scalar: Scalar) -> bool:
+    """Whether this looks like a URL with a password in it."""
+    return re.search(r"://[^/]*@", scalar.text) is not None
 
 
 def many(form: Form) -> Form:
