@@ -222,3 +222,12 @@ int drive_lookup(int map, const void *key, void *value)
 {
 	return bpf_map_lookup_elem(map, key, value);
 }
+
+/* Sends `count` frames through a program that redirects them, in batches. */
+int drive_live(int program, const uint8_t *frame, unsigned size, int count, unsigned batch)
+{
+	LIBBPF_OPTS(bpf_test_run_opts, run, .data_in = frame, .data_size_in = size,
+		    .repeat = count, .flags = BPF_F_TEST_XDP_LIVE_FRAMES, .batch_size = batch);
+
+	return bpf_prog_test_run_opts(program, &run);
+}
