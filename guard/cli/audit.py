@@ -44,7 +44,9 @@ class Action(Protocol):
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.epilog = EPILOG
-    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    actions = parser.add_subparsers(
+        dest="action", required=True, metavar="ACTION", help="what to do; each has its own --help"
+    )
     for name, (_, summary) in _MODULES.items():
         one = actions.add_parser(
             name,

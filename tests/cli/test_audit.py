@@ -26,7 +26,6 @@ from guard.audit.trail import Trail
 from guard.cli.main import main
 from tests.audit.samples import ORIGIN, fixed_clock
 
-
 GUARD = (sys.executable, "-m", "guard.cli.main")
 
 
@@ -240,7 +239,8 @@ def test_cat_follows_a_spool_as_it_grows(tmp_path: Path) -> None:
         reader.stdout.close()
 
 
-NAMES = "event time policy name process object lost count verdict verbs others suppressed".split()
+NAMES = ["event", "time", "policy", "name", "process", "object", "lost", "count", "verdict"]
+NAMES += ["verbs", "others", "suppressed"]
 ANY = st.recursive(
     st.none() | st.integers() | st.text(),
     lambda inner: st.dictionaries(st.sampled_from(NAMES), inner) | st.lists(inner),
