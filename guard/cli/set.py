@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.usage = "guard set add|del|replace|list NAME [PREFIX... | - | FILE] [--ttl TIME]"
     parser.epilog = EPILOG
-    parser.add_argument("action", choices=("add", "del", "replace", "list"))
+    parser.add_argument("action", choices=("add", "del", "replace", "list"), help="what to do")
     parser.add_argument("name", metavar="NAME", help="a set of the ingress policy in force")
     parser.add_argument(
         "words",
