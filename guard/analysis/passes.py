@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from guard.analysis import boundaries, useless
+from guard.analysis import boundaries, ingress_findings, useless
 from guard.policy.codes import Code
 from guard.policy.diagnostic import Diagnostic
 from guard.policy.load import Loaded
@@ -18,6 +18,7 @@ from guard.policy.source import Span
 PASSES: tuple[Callable[[Policy], Iterable[Diagnostic]], ...] = (
     useless.find,
     boundaries.find,
+    ingress_findings.find,
 )
 
 

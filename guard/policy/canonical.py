@@ -21,9 +21,12 @@ from guard.policy.include import Load, is_fragment, nothing_to_include
 from guard.policy.nodes import Mapping, Node, Scalar, Sequence, reading
 from guard.policy.parse import World, parse_text
 from guard.policy.vocabulary import FRAGMENT, POLICY, SHAPES, Shape
+from guard.policy.vocabulary_ingress import KIND_SHAPES
 
 WIDTH = 100
 """Columns of a line that brackets may fill; longer ones become a list of lines."""
+
+_SHAPES = SHAPES | KIND_SHAPES
 
 # Text that means itself without quotes, in brackets too, whatever stands around it.
 _WORD = r"[\w/.*?=+@%^~$()<>;|!-]"
@@ -186,7 +189,7 @@ def _ordered(node: Mapping, shape: Shape | None) -> list[tuple[Scalar, Node]]:
 def _below(shape: Shape | None, key: Scalar) -> Shape | None:
     """The shape of the mappings under a key."""
     keys = shape.keys if shape is not None else ()
-    return next((SHAPES.get(each.kind) for each in keys if each.name == key.text), None)
+    return next((_SHAPES.get(each.kind) for each in keys if each.name == key.text), None)
 
 
 def _brackets(node: Node, shape: Shape | None) -> str:

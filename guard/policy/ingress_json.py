@@ -63,8 +63,8 @@ def _decode(kind: Any, data: Any) -> Any:
         hints = typing.get_type_hints(kind)
         return kind(**{name: _decode(hints[name], one) for name, one in data.items()})  # type: ignore[operator]
     if isinstance(kind, type) and issubclass(kind, tuple):  # a NamedTuple
-        hints = list(typing.get_type_hints(kind).values())
-        return kind(*(_decode(hint, one) for hint, one in zip(hints, data, strict=True)))
+        each = zip(typing.get_type_hints(kind).values(), data, strict=True)
+        return kind(*(_decode(hint, one) for hint, one in each))
     if not isinstance(data, kind) or isinstance(data, bool) is not (kind is bool):
         raise TypeError(f"{data!r} is no {kind.__name__}")
     return data

@@ -15,6 +15,7 @@ from guard.policy.codes import Code
 from guard.policy.diagnostic import Diagnostic, Fix
 from guard.policy.findings import Findings
 from guard.policy.include import Includer, Load, is_fragment, nothing_to_include
+from guard.policy.ingress import IngressSection
 from guard.policy.model import Policy
 from guard.policy.nodes import Node
 from guard.policy.parse_rules import Reading
@@ -119,6 +120,7 @@ class _Parser:
         file, code = sections.file(), sections.exec()
         net = sections.net() if "net" in fields else None
         kernel = sections.kernel() if "kernel" in fields else None
+        packets = self._ingress(fields["ingress"], reading) if "ingress" in fields else None
         # While a rule is in error, it is not known which ids there are.
         ids = None if self._findings.errors > errors else reading.ids
         wanted = tests(fields["tests"], values, ids) if "tests" in fields else ()
@@ -136,8 +138,14 @@ class _Parser:
             exec=code,
             net=net,
             kernel=kernel,
+            ingress=packets,
         )
         return policy, name.span
+
+    def _ingress(self, field: Field, reading: Reading) -> IngressSection | None:
+        from guard.policy.parse_ingress import ingress_section  # noqa: PLC0415 - few have one
+
+        return ingress_section(field, self._values, reading.note_id)
 
     def _reading(self, fields: dict[str, Field], fragments: list[dict[str, Field]]) -> Reading:
         scope = Scope(self._values)

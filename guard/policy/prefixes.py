@@ -102,7 +102,7 @@ def _no_address(text: str, address: str) -> Unread:
     if dash:
         try:
             a, b = ipaddress.ip_address(first.strip()), ipaddress.ip_address(last.strip())
-            nets = [str(net) for net in ipaddress.summarize_address_range(a, b)]  # type: ignore[type-var]
+            nets = [str(net) for net in ipaddress.summarize_address_range(a, b)]
         except (ValueError, TypeError):
             nets = []
         if nets:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from guard.policy import limits
+from guard.policy import limits, schema_ingress
 from guard.policy.networds import FAMILIES, NETLINK_PROTOCOLS, PORT_TYPES, PROTOCOLS, TYPES
 from guard.policy.parse_subject import MOST_ID
 from guard.policy.vocabulary import (
@@ -131,6 +131,8 @@ def _single(kind: Kind) -> Schema:
             return _names(NAME_FORM, _TEXTS[Kind.PATTERNS])
         case Kind.VARS:
             return _names(VAR_FORM, _text(r"\S", limits.PATTERN_LENGTH))
+        case Kind.INGRESS:
+            return schema_ingress.section()
         case Kind.OPERATION:
             return _text(f"^({'|'.join(_operations())})$", limits.PATTERN_LENGTH)
         case _:

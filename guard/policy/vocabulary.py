@@ -74,7 +74,11 @@ class Kind(enum.Enum):
     OPERATION = enum.auto()
     RULE_NAME = enum.auto()
     INGRESS = enum.auto()
-    """A value of the ingress section: vocabulary_ingress has its form."""
+    INGRESS_RULES = enum.auto()
+    INGRESS_LIMIT = enum.auto()
+    INGRESS_ESTABLISHED = enum.auto()
+    INGRESS_VALUE = enum.auto()
+    """A single value of the ingress section: vocabulary_ingress has its form."""
 
 
 class Key(NamedTuple):
@@ -164,10 +168,10 @@ POLICY = Shape(
             Kind.KERNEL,
             "Operations on the kernel, capabilities among them. Without it, none is gated.",
         ),
+        Key("ingress", Kind.INGRESS, "Packets that come in. Without it, none is filtered."),
         Key("tests", Kind.TESTS, "What the policy must decide; `guard test` finds out."),
     ),
-    planned=frozenset(["ingress"]),
-    at_least_one=("file", "exec", "net", "kernel"),
+    at_least_one=("file", "exec", "net", "kernel", "ingress"),
 )
 
 FRAGMENT = Shape(

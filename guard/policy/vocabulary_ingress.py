@@ -131,8 +131,6 @@ RATE_TIMES: dict[str, int] = {"s": 1, "m": 60, "h": 3600}
 INTERFACE_FORM = r"(?!\.{1,2}$)[^\s/:]{1,15}"
 """What the kernel takes for an interface's name: dev_valid_name, net/core/dev.c."""
 
-PORT_FORM = r"[0-9]{1,5}(-[0-9]{1,5})?"
-NUMBER_FORM = r"[0-9]{1,5}(-[0-9]{1,5})?"
 RATE_FORM = r"[0-9]{1,12}(k|M|B|kB|MB|GB)?/(s|m|h)"
 FLAGS_FORM = r"none|!?(fin|syn|rst|psh|ack|urg|ece|cwr)([ ,]+!?(fin|syn|rst|psh|ack|urg|ece|cwr))*"
 
@@ -173,6 +171,14 @@ class Form(enum.Enum):
     FILE = enum.auto()
 
 
+_KINDS = {
+    Form.RULES: Kind.INGRESS_RULES,
+    Form.LIMIT: Kind.INGRESS_LIMIT,
+    Form.ESTABLISHED: Kind.INGRESS_ESTABLISHED,
+}
+"""Forms that are mappings, or lists of them."""
+
+
 def _shape(
     title: str,
     meaning: str,
@@ -185,8 +191,14 @@ def _shape(
     """A shape, and the form of each of its keys. ``required``: keys with an example each."""
     examples = required or {}
     made = tuple(
-        Key(name, Kind.INGRESS, told, name in examples, examples.get(name, ""))
-        for name, _, told in keys
+        Key(
+            name,
+            _KINDS.get(form, Kind.INGRESS_VALUE),
+            told,
+            name in examples,
+            examples.get(name, ""),
+        )
+        for name, form, told in keys
     )
     forms = {name: form for name, form, _ in keys}
     return Shape(title, meaning, made, planned, exactly_one), forms
@@ -219,8 +231,8 @@ INGRESS, INGRESS_FORMS = _shape(
             "established",
             Form.ESTABLISHED,
             (
-                "Which return traffic comes in although no rule allows it: true (the default), false,"
-                " or a mapping."
+                "Which return traffic comes in although no rule allows it: true (the default),"
+                " false, or a mapping."
             ),
         ),
         (
@@ -360,3 +372,11 @@ SHAPES: tuple[tuple[Shape, dict[str, Form]], ...] = (
     (ESTABLISHED, ESTABLISHED_FORMS),
 )
 """Every mapping of the section."""
+
+KIND_SHAPES: dict[Kind, Shape] = {
+    Kind.INGRESS: INGRESS,
+    Kind.INGRESS_RULES: INGRESS_RULE,
+    Kind.INGRESS_LIMIT: INGRESS_LIMIT,
+    Kind.INGRESS_ESTABLISHED: ESTABLISHED,
+}
+"""As vocabulary.SHAPES, for whoever writes policies in order."""
