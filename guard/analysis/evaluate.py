@@ -192,6 +192,18 @@ def subject_applies(policy: Policy, *exe: bytes) -> bool:
     return policy.subject.host or matches_any(policy.subject.exe, exe)
 
 
+def cgroup_applies(policy: Policy, path: bytes) -> bool:
+    """Whether a task in the control group at this path, as cgroup v2 has it, is the subject.
+
+    A unit is a group on the way to the task's; a group holds all that are below it.
+    """
+    parts = [b"/" + part for part in path.split(b"/")[1:]]
+    ways = [b"".join(parts[:count]) for count in range(1, len(parts) + 1)]
+    return any(
+        matches("/" + unit.text, part) for unit in policy.subject.units for part in parts
+    ) or (matches_any(policy.subject.cgroups, ways))
+
+
 def matches_any(patterns: Sequence[Pattern], names: Sequence[bytes]) -> bool:
     """Whether one of the patterns matches one of the names."""
     return any(matches(pattern.text, name) for pattern in patterns for name in names)

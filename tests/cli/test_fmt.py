@@ -85,7 +85,7 @@ def test_a_file_that_is_not_there_is_told(here: Path, capsys: pytest.CaptureFixt
 def test_a_layout_that_cannot_be_kept_is_told_and_left(
     here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def refuse(_: bytes) -> str:
+    def refuse(*_: object) -> str:
         raise NotFormatted("an odd layout")
 
     monkeypatch.setattr("guard.cli.fmt.canonical", refuse)

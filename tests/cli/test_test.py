@@ -123,7 +123,7 @@ def test_tables_that_decide_otherwise_are_a_bug_and_said_to_be_one(
     )
     assert main(["test", written(tmp_path)]) == Exit.BUG
     err = capsys.readouterr().err
-    assert "policy 'demo', read b'/etc/shadow': the tables allow" in err
+    assert "path='/etc/shadow'): the tables allow" in err
     assert "this is a bug in guard" in err
 
 

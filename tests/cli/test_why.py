@@ -107,7 +107,7 @@ def test_a_program_gets_all_matching_rules_in_order(
     ("words", "said"),
     [
         (["raed /etc/shadow"], "did you mean 'read'?"),
-        (["delete /etc/shadow"], "not enforced by this version"),
+        (["stat /etc/shadow"], "not enforced by this version"),
         (["open /etc/shadow"], "write read"),
         (["read etc/shadow"], "did you mean 'read /etc/shadow'?"),
         (["/etc/shadow"], "an operation is a verb and a path"),
