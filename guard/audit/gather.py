@@ -8,7 +8,7 @@ its own. Knows no map, no thread and no timer.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -72,7 +72,8 @@ class Gatherer:
 
     ``inlets`` in the order of their importance: denials first. All rings share
     the kernel's counters, so ``sequences`` are followed across them. guard's
-    own records go to the first outlet.
+    own records go to the first outlet. ``tick`` is what else is due about once
+    a second; it is called by ``settle``.
     """
 
     def __init__(
@@ -82,7 +83,9 @@ class Gatherer:
         lifecycle: Lifecycle,
         clock: Clock,
         sequences: Sequences,
+        tick: Callable[[], None] = lambda: None,
     ) -> None:
+        self._tick = tick
         self.inlets = tuple(inlets)
         self._fast = fast
         self._clock = clock
@@ -109,6 +112,7 @@ class Gatherer:
         """
         self._clock.refresh()
         self.tell(self._shortfall.settle(counters))
+        self._tick()
 
     def tell(self, lines: Sequence[bytes]) -> None:
         """Sends guard's own lines (Lifecycle's) the same way as denials."""
