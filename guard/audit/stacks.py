@@ -27,6 +27,14 @@ from guard.audit.patience import Patience
 # Debian's python3-bpfcc is installed for the system's own Python.
 PYTHON = "/usr/bin/python3"
 
+# What the child may: read other users' processes and files, and the kernel's
+# addresses. It parses what the observed processes bring along, so it is
+# nobody, may write nothing, and gains nothing by an exec. setpriv(1) is in
+# every Debian (util-linux).
+SETPRIV = "/usr/bin/setpriv"
+NOBODY = 65534
+CAPABILITIES = ("sys_ptrace", "dac_read_search", "syslog")
+
 # Frames of each stack: PERF_MAX_STACK_DEPTH, the most that the kernel walks.
 FRAMES = 127
 # Stacks remembered (twice this many at most), up to 50 KB each.
@@ -45,7 +53,10 @@ _TICK = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
 
 
 def command(python: str = PYTHON) -> list[str] | None:
-    """How to run the symboliser, None if this host does not have it. Takes a tenth of a second."""
+    """How to run the symboliser, None if this host does not have it. Takes a tenth of a second.
+
+    As root it is run as nobody with CAPABILITIES; as anybody else as that user.
+    """
     probe = [python, "-I", "-c", "import bcc"]
     try:
         done = subprocess.run(probe, capture_output=True, timeout=READY_SECONDS, check=False)
@@ -53,7 +64,15 @@ def command(python: str = PYTHON) -> list[str] | None:
         return None
     if done.returncode != 0:
         return None
-    return [python, "-I", str(Path(__file__).with_name("symbols_child.py"))]
+    run = [python, "-I", str(Path(__file__).with_name("symbols_child.py"))]
+    if os.geteuid() != 0:
+        return run
+    if not os.access(SETPRIV, os.X_OK):
+        return None
+    kept = ",".join(("-all", *(f"+{name}" for name in CAPABILITIES)))
+    user = [f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", "--no-new-privs"]
+    sets = [f"--inh-caps={kept}", f"--ambient-caps={kept}", f"--bounding-set={kept}"]
+    return [SETPRIV, *user, *sets, *run]
 
 
 class _Call(NamedTuple):

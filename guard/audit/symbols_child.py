@@ -13,6 +13,9 @@ One JSON object a line, in both directions; addresses and names in hexadecimal:
 ``ticks`` is the process's start (proc(5), stat, field 22): under a pid that is
 another process's by now, no address has a meaning. An address that has no
 symbol is null. The first line that it writes is ``{}``: it is ready.
+
+The kernel's own symbols are read from /proc/kallsyms here: bcc reads it for
+root only, and this process is nobody.
 """
 
 from __future__ import annotations
@@ -20,6 +23,7 @@ from __future__ import annotations
 import json
 import resource
 import sys
+from bisect import bisect_right
 from typing import Any
 
 # A symbol or path in a record; C++ names of templates can be longer than that.
@@ -27,6 +31,34 @@ NAME_LIMIT = 512
 
 # Of memory: a program's symbols take about as much as its file.
 MEMORY = 2 << 30
+
+
+class KernelSymbols:
+    """Functions of the kernel and its modules, by /proc/kallsyms (kallsyms(5) has no page).
+
+    A line is address, type, name and, of a module, its name in brackets. All
+    addresses are 0 for whoever may not see them: then nothing is resolved.
+    """
+
+    def __init__(self, table: str = "/proc/kallsyms") -> None:
+        found = []
+        with open(table, "rb") as file:
+            for line in file:
+                fields = line.split()
+                if len(fields) > 2 and fields[1] in b"tTwW" and int(fields[0], 16):
+                    module = fields[3].strip(b"[]") if len(fields) > 3 else b"kernel"
+                    found.append((int(fields[0], 16), fields[2], module))
+        found.sort(key=lambda symbol: symbol[0])
+        self._symbols = found
+        self._addresses = [symbol[0] for symbol in found]
+
+    def resolve(self, address: int, _demangle: bool) -> tuple[bytes | None, int, bytes | None]:
+        """As bcc's SymbolCache.resolve."""
+        at = bisect_right(self._addresses, address) - 1
+        if at < 0:
+            return None, address, None
+        begin, name, module = self._symbols[at]
+        return name, address - begin, module
 
 
 def _ticks(pid: int) -> int | None:
@@ -68,7 +100,7 @@ def main() -> None:
 
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
-    kernel = bcc.SymbolCache(-1)
+    kernel = KernelSymbols()
     sys.stdout.write("{}\n")
     sys.stdout.flush()
     for line in sys.stdin:

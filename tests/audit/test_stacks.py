@@ -15,6 +15,7 @@ import pytest
 from guard.audit import stacks
 from guard.audit.objects import Frame, Stack
 from guard.audit.stacks import Stacks, command
+from guard.audit.symbols_child import KernelSymbols
 
 BARE = Stack((Frame(0xFFFF10), Frame(0xFFFF20)), (Frame(0x7F00),))
 
@@ -187,13 +188,44 @@ def test_bccs_symboliser_names_functions_of_a_process_and_of_the_kernel(
     finally:
         target.communicate()
         of.close()
-    assert stack.user[0].symbol in (b"getpid", b"__getpid")
+    assert stack.user[0].symbol in (b"getpid", b"__getpid")  # Debian's libc has both
     assert stack.user[0].offset == 2
     assert b"libc" in (stack.user[0].module or b"")
     assert stack.user[1] == Frame(5)
     assert reused.user == (Frame(address + 2),)
     if kernel:  # else this host hides the kernel's addresses
         assert stack.kernel == (Frame(kernel + 1, b"vfs_read", 1, b"kernel"),)
+
+
+def test_the_kernels_symbols_are_those_below_an_address(tmp_path: Path) -> None:
+    table = tmp_path / "kallsyms"
+    table.write_text(
+        "ffffffff81000100 T second\nffffffff81000000 t first\nffffffff81000180 D data\n"
+        "ffffffffc0000000 t inside\t[ext4]\nbad\n"
+    )
+    symbols = KernelSymbols(str(table))
+    assert symbols.resolve(0xFFFFFFFF81000000, True) == (b"first", 0, b"kernel")
+    assert symbols.resolve(0xFFFFFFFF810001FF, True) == (b"second", 0xFF, b"kernel")
+    assert symbols.resolve(0xFFFFFFFFC0000010, True) == (b"inside", 16, b"ext4")
+    assert symbols.resolve(5, True) == (None, 5, None)
+    table.write_text("0000000000000000 T hidden\n")
+    assert KernelSymbols(str(table)).resolve(2**63, True) == (None, 2**63, None)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give the child less")
+def test_the_symboliser_is_nobody_with_the_least_it_needs(symboliser: list[str]) -> None:
+    of = Stacks(symboliser)
+    of.of(os.getpid(), 1, [1], [])
+    assert of._asker is not None
+    assert of._asker._child is not None
+    text = Path(f"/proc/{of._asker._child.pid}/status").read_text()
+    of.close()
+    status = dict(line.split(":\t", 1) for line in text.splitlines())
+    assert set(status["Uid"].split() + status["Gid"].split()) == {str(stacks.NOBODY)}
+    assert status["Groups"].strip() == ""
+    assert status["NoNewPrivs"] == "1"
+    # include/uapi/linux/capability.h: DAC_READ_SEARCH, SYS_PTRACE, SYSLOG
+    assert int(status["CapEff"], 16) == int(status["CapBnd"], 16) == 1 << 2 | 1 << 19 | 1 << 34
 
 
 def test_closing_ends_the_thread_and_the_child(made: Callable[..., Stacks]) -> None:
