@@ -61,11 +61,15 @@ class Disk:
         os.rename(old, new)
 
     def make_directory(self, path: Path, mode: int, group: int | None) -> None:
-        """Makes a directory with exactly this mode, or sets the mode of the one that is there."""
+        """Makes a directory with this mode, or sets the mode of the one that is there.
+
+        What is made in it belongs to ``group`` too, or its readers could not read it.
+        """
         path.mkdir(exist_ok=True)
-        os.chmod(path, mode)
         if group is not None:
             os.chown(path, -1, group)
+            mode |= stat.S_ISGID
+        os.chmod(path, mode)
 
     def sync_directory(self, path: Path) -> None:
         """Returns when the disk has the directory's names."""
