@@ -17,6 +17,7 @@ from guard.policy import limits
 from guard.policy.render import Renderer
 from guard.ship import build, config, privileges, schema, service
 from guard.ship.config import Config, Parsed
+from guard.ship.formats import renderer
 
 _STDERR = 2
 
@@ -56,20 +57,24 @@ def run(arguments: argparse.Namespace) -> int:
         return Exit.USAGE
     parsed = _read(arguments.config)
     stream = sys.stdout if arguments.check else sys.stderr
-    renderer = Renderer({arguments.config: parsed.text})
+    shown = Renderer({arguments.config: parsed.text})
     for found in parsed.diagnostics:
-        print(renderer.render(found), file=stream)
+        print(shown.render(found), file=stream)
     if parsed.config is None:
         count = len(parsed.diagnostics)
         print(f"{count} finding{'s' if count > 1 else ''} in {arguments.config}", file=stream)
         return Exit.FINDINGS
+    if not arguments.check:
+        for sink in parsed.config.sinks:
+            # Imported while whoever starts this can still read where guard is installed.
+            build.require(sink)
+            build.maker(sink)
+            renderer(sink.format)
     if arguments.user is not None:
         privileges.drop_to(arguments.user)
     if arguments.check:
         return _check(parsed.config, arguments.config)
     privileges.require_unprivileged()
-    for sink in parsed.config.sinks:
-        build.require(sink)
     os.umask(0o077)
     service.serve(service.Service(parsed.config, make_logger(StdoutSink(_STDERR))))
     return Exit.CLEAN

@@ -117,6 +117,7 @@ class Worker:
         self._sink: Sink | None = None
         self._hand: _Hand | None = None
         self._failing_since: float | None = None
+        self._blind: set[Source] = set()  # spools that could not be read when last tried
         self._looked = -LOOK_SECONDS
         self.stats = Stats()
 
@@ -149,17 +150,27 @@ class Worker:
 
     def _take(self) -> float:
         """Gets a batch in hand."""
+        trouble: NoSpool | None = None
         spool, own = self._sources
         for source in (own, spool):
-            batch = source.read(self._plan.records, self._plan.bytes)
+            try:
+                batch = source.read(self._plan.records, self._plan.bytes)
+                if not batch.records:
+                    source.ack(batch.end)  # something may have expired
+            except NoSpool as error:
+                self._blind.add(source)
+                trouble = error  # the other spool is read all the same
+                continue
+            self._blind.discard(source)
             if not batch.records:
-                source.ack(batch.end)  # something may have expired
                 continue
             pieces, letters = self._messages(batch.records)
             self._hand = _Hand(source, batch.end, source is own, pieces, letters, len(letters))
             self.stats.read += len(batch.records)
             self._count()
             return 0.0
+        if trouble is not None:
+            raise trouble
         if self._sink is None or self._failing_since is not None:
             self._connect()  # so that an idle sink's state is known too
             self._well()
@@ -220,7 +231,9 @@ class Worker:
         if delivered:
             self.stats.last_success = self._wall()
             self._well()
-        return 0.0
+        if hand.pieces or hand.letters:
+            return 0.0
+        return self._finish(hand)  # at once: what is not acknowledged comes again after a crash
 
     def _refuse(self, hand: _Hand, letters: list[tuple[Message, str]], count: int) -> None:
         hand.letters += letters
@@ -261,6 +274,8 @@ class Worker:
                 self.stats.because = f"while closing: {error!r}"
 
     def _well(self) -> None:
+        if self._blind:
+            return  # a report that arrives does not mean that the records do
         stats = self.stats
         stats.up = True
         if self._failing_since is not None:

@@ -244,6 +244,31 @@ def test_a_spool_that_is_not_there_yet_is_waited_for(tmp_path: Path) -> None:
     assert bench.turns() == [Turn.FAILING, Turn.RECOVERED]
 
 
+def test_reports_that_arrive_while_the_spool_cannot_be_read_are_no_recovery(
+    tmp_path: Path,
+) -> None:
+    """Each would be followed by a report of the next failure, for ever."""
+    bench = Bench(tmp_path, lines(0))
+    bench.spool.broken = "/spool: Permission denied"
+    bench.run(1)
+    bench.own.stored = lines(100)
+    bench.run(300)
+    assert bench.sink.taken == [100]
+    assert bench.turns() == [Turn.FAILING] and not bench.worker.stats.up
+    bench.spool.broken = ""
+    bench.run(100)
+    assert bench.sink.taken == [100, 0]
+    assert bench.turns() == [Turn.FAILING, Turn.RECOVERED] and bench.worker.stats.up
+
+
+def test_the_shippers_own_spool_may_break_and_records_are_delivered(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, lines(*range(25)))
+    bench.own.broken = "/state/own: Input/output error"
+    bench.run(100)
+    assert bench.sink.taken == list(range(25))
+    assert bench.turns() == [Turn.FAILING]
+
+
 def test_a_line_that_is_no_record_goes_to_the_refused_and_stops_nothing(tmp_path: Path) -> None:
     bench = Bench(tmp_path, [lines(0)[0], b"{not json", b"[1]", b"\xff\xfe", lines(1)[0]])
     bench.settle()
