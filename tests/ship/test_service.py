@@ -50,7 +50,8 @@ def _file(name: str, directory: Path) -> str:
 def _told(path: Path) -> list[dict[str, Any]]:
     if not path.exists():
         return []
-    return [json.loads(line) for line in path.read_bytes().splitlines()]
+    whole, _, _ = path.read_bytes().rpartition(b"\n")  # the last line may be under way
+    return [json.loads(line) for line in whole.splitlines()]
 
 
 def _numbers(path: Path) -> list[int]:
