@@ -148,11 +148,11 @@ class Decoder:
         try:
             path = record[_SIZE:second_at]
             if not flags & _ABSTRACT:
-                path = _rooted(path, flags & _PATH_CUT)
+                path = rooted(path, flags & _PATH_CUT)
             second = b""
             if second_size:
-                second = _rooted(record[second_at:exe_at], flags & _SECOND_CUT)
-            exe = _rooted(record[exe_at:end], flags & _EXE_CUT)
+                second = rooted(record[second_at:exe_at], flags & _SECOND_CUT)
+            exe = rooted(record[exe_at:end], flags & _EXE_CUT)
         except ValueError as error:
             raise DecodeError(str(error), *self._place(values)) from None
         groups = values[self._groups]
@@ -172,7 +172,7 @@ def counters(value: bytes) -> Counters:
     return Counters(*struct.unpack(COUNTERS.format(), value))
 
 
-def _rooted(names: bytes, cut: int) -> bytes:
+def rooted(names: bytes, cut: int) -> bytes:
     """Names from the leaf up, each followed by '/', as a path from the root down.
 
     Empty names are kept: what a hostile file system calls its files must not

@@ -6,9 +6,9 @@ moment, its processor) and that the line is a function of the others; how a
 line is made, and what it says, it learns from the lines that the renderer
 makes. So it cannot differ from the renderer, which is also its test oracle.
 
-Two caches. ``_lines``: all other bytes of an event, names included → the line
-but for number and moment. ``_parts``, for events whose object is new: what was
-decided and by whom it was asked → the line but for number, moment and object.
+Remembered are, by all other bytes of an event, names included, the line but for
+number and moment (here), and by what was decided and who asked, the line but
+for the object as well (fragments.py).
 """
 
 from __future__ import annotations
@@ -20,9 +20,10 @@ from mmap import mmap
 from typing import NamedTuple
 from zlib import crc32
 
-from guard.audit.chain import SPLIT, Block, block
+from guard.audit.chain import Block, block
 from guard.audit.clock import Clock
 from guard.audit.decode import DecodeError, Decoder
+from guard.audit.fragments import Fragments, HostPath, Line, Parts
 from guard.audit.record import Record, Recorder
 from guard.audit.ring import HEADER
 from guard.wire.layout import EVENT
@@ -45,18 +46,6 @@ _HEAD = struct.Struct("<QQI")
 # A moment that no second is near: the first one is looked up.
 _NEVER = -(1 << 62)
 _SECOND = 1_000_000_000
-
-
-class Line(NamedTuple):
-    """A whole line made the slow way, and whether another event may be given its rest.
-
-    ``lasting`` is False for what depends on more than the event's bytes.
-    ``resolved`` is False if no policy could be told.
-    """
-
-    text: bytes
-    lasting: bool
-    resolved: bool
 
 
 # In a form, where the second's text is to stand. No JSON holds a NUL.
@@ -93,31 +82,13 @@ def slowly(recorder: Recorder, render: Callable[[Record], bytes]) -> Callable[[b
     return slow
 
 
-class Parts(NamedTuple):
-    """A line without what is new in every event: number, moment and processor.
-
-    Up to the time; from behind ``boot_ns`` up to the processor; from SPLIT on.
-    """
-
-    kind: bytes
-    origin: bytes
-    rest: bytes
-
-
-def parts(text: bytes) -> Parts:
-    """Takes a decision's line apart."""
-    time_at = text.index(b'"time":"') + 8
-    origin_at = text.index(b'"', text.index(b'"boot_ns":"', time_at) + 11)
-    cpu_at = text.index(b',"cpu":', origin_at) + 7
-    return Parts(text[:time_at], text[origin_at:cpu_at], text[text.index(SPLIT, cpu_at) :])
-
-
 class Fast:
     """Makes blocks of lines.
 
     ``slow`` makes one line from one record, or raises DecodeError. ``version``
     gives something that is another when the same events get other lines, as
-    when a user's name changes.
+    when a user's name changes. ``host_path`` is what the recorder asks of its
+    index; with it, lines of files that are new cost less.
     """
 
     def __init__(
@@ -125,10 +96,12 @@ class Fast:
         slow: Callable[[bytes], Line],
         clock: Clock,
         version: Callable[[], object] = lambda: None,
+        host_path: HostPath | None = None,
     ) -> None:
         if tuple(_FIELDS)[:3] != _VARYING:
             raise AssertionError("struct guard_event has changed: what varies must come first")
         self._slow = slow
+        self._fragments = Fragments(slow, host_path)
         self._clock = clock
         self._version_of = version
         self._version = version()
@@ -153,6 +126,7 @@ class Fast:
         if (version := self._version_of()) != self._version:
             self._version = version
             self._new, self._old = {}, {}
+            self._fragments.forget()
         pieces: list[bytes] = []
         spine: list[bytes] = []
         sums: list[int] = []
@@ -228,25 +202,24 @@ class Fast:
         found = self._old.get(key)
         if found is None:
             try:
-                line = self._slow(record)
+                made = self._fragments.make(record)
             except DecodeError as error:
                 broken.append(error)
                 return None
-            found = self._split(line)
-            if not line.lasting:
+            found = self._known(made)
+            if not made.lasting:
                 return found
         if len(self._new) >= LINES:
             self._old, self._new = self._new, {}
         self._new[key] = found
         return found
 
-    def _split(self, line: Line) -> _Known:
-        found = parts(line.text)
-        kind, origin = found.kind.replace(b"%", b"%%"), found.origin.replace(b"%", b"%%")
+    def _known(self, made: Parts) -> _Known:
+        kind, origin = made.kind.replace(b"%", b"%%"), made.origin.replace(b"%", b"%%")
         form = kind + _TIME + b'%06dZ","boot_ns":"%d' + origin + b'%d,"seq":%d'
         form = self._forms.setdefault(form, form)  # one object each: told apart by identity
-        digest = b"\n" + sha256(found.rest).digest()
-        return form, found.rest + b"\n", crc32(found.rest), digest, not line.resolved
+        digest = b"\n" + sha256(made.rest).digest()
+        return form, made.rest + b"\n", crc32(made.rest), digest, not made.resolved
 
     def _unpacker(self, stride: int) -> struct.Struct:
         form = f"<QQI{SIZES_AT - KEY_AT}xIII"

@@ -21,7 +21,8 @@ from zlib import crc32
 from guard.audit.chain import Block
 from guard.audit.clock import Clock
 from guard.audit.decode import DecodeError
-from guard.audit.fast import KEY_AT, SIZES_AT, Arrived, Fast, Line, Output, parts
+from guard.audit.fast import KEY_AT, SIZES_AT, Arrived, Fast, Output
+from guard.audit.fragments import HostPath, Line
 from guard.audit.ring import HEADER
 from guard.wire.layout import EVENT
 
@@ -83,9 +84,10 @@ class NativeFast(Fast):
         slow: Callable[[bytes], Line],
         clock: Clock,
         version: Callable[[], object] = lambda: None,
+        host_path: HostPath | None = None,
         library: Path = LIBRARY,
     ) -> None:
-        super().__init__(slow, clock, version)
+        super().__init__(slow, clock, version, host_path)
         self._library = _load(library)
         # Seeded, so that nobody can choose names that fall into one place.
         self._table = self._library.guard_format_new(int.from_bytes(os.urandom(8), "little"))
@@ -113,6 +115,7 @@ class NativeFast(Fast):
         if (version := self._version_of()) != self._version:
             self._version = version
             self._library.guard_format_clear(self._table)
+            self._fragments.forget()
         run = self._run
         broken: list[DecodeError] = []
         count = min(count, _RECORDS)
@@ -163,14 +166,13 @@ class NativeFast(Fast):
     def _learn(self, record: bytes, broken: list[DecodeError]) -> None:
         """Has Python make the line of a record, for this and all with the same bytes."""
         try:
-            line = self._slow(record)
+            found = self._fragments.make(record)
         except DecodeError as error:
             broken.append(error)
             self._run.skip = 1
             return
         sizes = _SIZES.unpack_from(record, SIZES_AT)
         key = record[KEY_AT : EVENT.size + sum(sizes)]
-        found = parts(line.text)
         library, table = self._library, self._table
         shape = (found.kind, len(found.kind), found.origin, len(found.origin))
         form = library.guard_format_form(table, *shape)
@@ -180,7 +182,7 @@ class NativeFast(Fast):
         rest = found.rest + b"\n"
         crc, digest = crc32(found.rest), sha256(found.rest).digest()
         known = (key, len(key), form, rest, len(rest), crc, digest)
-        if form < 0 or library.guard_format_put(table, *known, not line.resolved, line.lasting):
+        if form < 0 or library.guard_format_put(table, *known, not found.resolved, found.lasting):
             raise MemoryError
 
 

@@ -146,6 +146,11 @@ class Recorder:
         self._words = Words()
         self._errors = Memo(_error)
 
+    def host_path(self, generation: int, device: int, path: bytes) -> bytes | None:
+        """Where the host has a path of a device, by a generation's index; None: nowhere."""
+        index = self._index_of(generation)
+        return None if index is None else index.host_path(device, path)
+
     def record(self, event: Event) -> Record:
         """The record of one event. Whatever the event holds, there is one."""
         index = self._index_of(event.generation)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from guard.audit.clock import Clock
-from guard.audit.fast import Fast, Line, slowly
+from guard.audit.fast import Fast, slowly
 from guard.audit.gather import Gatherer, Inlet, SpoolOutlet
 from guard.audit.keys import Signer
 from guard.audit.lifecycle import Lifecycle
@@ -35,12 +35,18 @@ class Stream:
     trail: Trail
 
 
-def formatter(slow: Callable[[bytes], Line], clock: Clock, version: Callable[[], object]) -> Fast:
+def formatter(
+    recorder: Recorder,
+    render: Callable[[Record], bytes],
+    clock: Clock,
+    version: Callable[[], object],
+) -> Fast:
     """The one in C where it was built, else the one in Python."""
+    slow = slowly(recorder, render)
     try:
-        return NativeFast(slow, clock, version)
+        return NativeFast(slow, clock, version, recorder.host_path)
     except NativeMissing:
-        return Fast(slow, clock, version)
+        return Fast(slow, clock, version, recorder.host_path)
 
 
 def open_trail(
@@ -81,7 +87,7 @@ def open_stream(
         Inlet(ring, SpoolOutlet(trail.spool, series))
         for ring, series in zip(rings, SERIES, strict=True)
     ]
-    fast = formatter(slowly(recorder, render), clock, version)
+    fast = formatter(recorder, render, clock, version)
     return Stream(Gatherer(inlets, fast, lifecycle, clock, Sequences(), trail.tick), trail)
 
 

@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 from guard.audit.chain import Block, block
 from guard.audit.clock import Clock
 from guard.audit.decode import DecodeError
-from guard.audit.fast import LINES, ROOM, Fast, Line, Output, slowly
+from guard.audit.fast import LINES, ROOM, Fast, Output, slowly
+from guard.audit.fragments import Line
 from guard.audit.native import LIBRARY, NativeFast, NativeMissing
 from guard.audit.record import Recorder
 from guard.audit.render_json import JsonRenderer
@@ -40,7 +41,7 @@ class Host:
         index = FakeIndex()
         recorder = Recorder(self.clock, lambda number: index if number < 100 else None)
         self.slow = slowly(recorder, JsonRenderer(ORIGIN).line)
-        self.fast = way(self.slow, self.clock, lambda: self.version)
+        self.fast = way(self.slow, self.clock, lambda: self.version, recorder.host_path)
 
 
 WAYS = pytest.mark.parametrize(
@@ -299,3 +300,50 @@ def test_more_kinds_of_events_than_are_remembered_are_no_matter() -> None:
     while reader.backlog():
         lines += read(host, reader)[0].block.lines()
     assert lines == [host.slow(event).text for event in events]
+
+
+@WAYS
+@settings(deadline=None, max_examples=150)
+@given(st.lists(st.tuples(PATH, PATH, U32, U64), min_size=3, max_size=12))
+def test_new_objects_of_known_processes_are_spelled_as_the_renderer_does(
+    way: type[Fast], objects: list[tuple[bytes, bytes, int, int]]
+) -> None:
+    host, ring = Host(way), Ring(1 << 16)
+    reader = ring.reader()
+    events = [
+        wire_event(
+            path=path,
+            exe=exe if number % 3 == 0 else b"/usr/bin/cat",
+            inode=inode,
+            device=8 << 20 | 1 if number % 4 else device,
+            flags=EventFlag.UNLINKED if number % 5 == 0 else 0,
+        )
+        for number, (path, exe, device, inode) in enumerate(objects)
+    ]
+    for event in events:
+        assert ring.send(fixed(event, 600))
+    made, _ = read(host, reader)
+    assert made.block.lines() == [host.slow(event).text for event in events]
+
+
+def test_new_files_are_made_of_parts_and_nothing_else_is() -> None:
+    host, ring = Host(), Ring(1 << 16)
+    reader = ring.reader()
+    made_of: list[bytes] = []
+    slow, host_path = host.slow, FakeIndex().host_path
+
+    def counting(raw: bytes) -> Line:
+        made_of.append(raw)
+        return slow(raw)
+
+    host.fast = Fast(
+        counting, host.clock, host_path=lambda _, device, path: host_path(device, path)
+    )
+    for number in range(20):
+        ring.send(wire_event(inode=number))
+    read(host, reader)
+    assert len(made_of) == 1
+    for number in range(20):
+        ring.send(wire_event(inode=number, section=Section.EXEC))
+    read(host, reader)
+    assert len(made_of) == 21

@@ -69,14 +69,15 @@ def main() -> None:
     ring_fd, directory, formatter = int(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
     clock = Clock()
     index = Index()
-    slow = slowly(Recorder(clock, lambda _: index), JsonRenderer(read_origin("bench@1")).line)
+    recorder = Recorder(clock, lambda _: index)
+    slow = slowly(recorder, JsonRenderer(read_origin("bench@1")).line)
     fast: Fast
     if formatter == "c":
         from guard.audit.native import NativeFast
 
-        fast = NativeFast(slow, clock)
+        fast = NativeFast(slow, clock, host_path=recorder.host_path)
     else:
-        fast = Fast(slow, clock)
+        fast = Fast(slow, clock, host_path=recorder.host_path)
     limits = Limits(bytes=2 << 30, segment_bytes=64 << 20)
     spool = Spool(directory, limits)
     lifecycle = Lifecycle(read_origin("bench@1/guard"), clock)
