@@ -12,7 +12,7 @@ import os
 import struct
 from array import array
 from collections.abc import Callable
-from ctypes import POINTER, c_int32, c_int64, c_uint8, c_uint32, c_uint64, c_void_p
+from ctypes import c_int32, c_int64, c_uint8, c_uint32, c_uint64, c_void_p
 from hashlib import sha256
 from mmap import mmap
 from pathlib import Path
@@ -35,7 +35,7 @@ _DONE, _UNKNOWN, _SECOND, _ROOM = range(4)
 
 # Lines of a block at first; doubled where one does not fit. A line is at most
 # some 60 KB: names of 8 KB, of which every byte may be six in JSON.
-_BODY_BYTES = 1 << 17
+_BODY_BYTES = 1 << 18
 _BODY_LIMIT = 1 << 24
 _SIZES = struct.Struct("<III")
 
@@ -101,6 +101,8 @@ class NativeFast(Fast):
             sizes=SIZES_AT,
             rows=ctypes.addressof(self._rows),
         )
+        self._pointer = ctypes.byref(self._run)
+        self._numbers: dict[tuple[bytes, bytes], int] = {}
         self._body = bytearray(_BODY_BYTES)
         self._spine = bytearray(_BODY_BYTES)
 
@@ -114,7 +116,7 @@ class NativeFast(Fast):
         """As Fast's. The block is good until the next call."""
         if (version := self._version_of()) != self._version:
             self._version = version
-            self._library.guard_format_clear(self._table)
+            self._clear()
             self._fragments.forget()
         run = self._run
         broken: list[DecodeError] = []
@@ -125,8 +127,9 @@ class NativeFast(Fast):
         run.skip = 0
         run.begin = run.after = 0  # the clock may have been set
         self._aim(0, 0)
+        step = self._library.guard_format_run
         while True:
-            self._library.guard_format_run(self._table, ctypes.byref(run))
+            step(self._table, self._pointer)
             stop = run.stop
             if stop == _DONE:
                 break
@@ -174,16 +177,28 @@ class NativeFast(Fast):
         sizes = _SIZES.unpack_from(record, SIZES_AT)
         key = record[KEY_AT : EVENT.size + sum(sizes)]
         library, table = self._library, self._table
-        shape = (found.kind, len(found.kind), found.origin, len(found.origin))
-        form = library.guard_format_form(table, *shape)
-        if form < 0:  # more kinds of events than there are: what is remembered of them goes
-            library.guard_format_clear(table)
-            form = library.guard_format_form(table, *shape)
+        form = self._numbers.get((found.kind, found.origin), -1)
+        if form < 0:
+            form = self._form(found.kind, found.origin)
         rest = found.rest + b"\n"
         crc, digest = crc32(found.rest), sha256(found.rest).digest()
         known = (key, len(key), form, rest, len(rest), crc, digest)
         if form < 0 or library.guard_format_put(table, *known, not found.resolved, found.lasting):
             raise MemoryError
+
+    def _form(self, kind: bytes, origin: bytes) -> int:
+        """The library's number of a form; negative: there is no memory."""
+        shape = (kind, len(kind), origin, len(origin))
+        number: int = self._library.guard_format_form(self._table, *shape)
+        if number < 0:  # more kinds of events than there are: what is remembered of them goes
+            self._clear()
+            number = self._library.guard_format_form(self._table, *shape)
+        self._numbers[kind, origin] = number
+        return number
+
+    def _clear(self) -> None:
+        self._library.guard_format_clear(self._table)
+        self._numbers.clear()
 
 
 class _PyBuffer(ctypes.Structure):
@@ -234,5 +249,5 @@ def _load(path: Path) -> ctypes.CDLL:
         *(c_void_p, octets, u32, u32, octets, u32, u32, octets),
         *(u32, u32),
     )
-    library.guard_format_run.argtypes = (c_void_p, POINTER(_Run))
+    library.guard_format_run.argtypes = (c_void_p, c_void_p)
     return library
