@@ -18,6 +18,7 @@ from guard.audit.clock import Clock
 from guard.audit.fields import SCHEMA
 from guard.audit.loss import LossCause
 from guard.audit.origin import Origin
+from guard.audit.own_fields import ELEMENTS
 from guard.audit.text import line, named
 
 # Findings told in one policy.rejected: the first ones say what is wrong, and
@@ -141,11 +142,22 @@ class Lifecycle:
         return self._line("audit.checkpoint", {"checkpoint": checkpoint._asdict()})
 
     def set_expired(
-        self, name: str, element: str, policy: str | None = None, added: str | None = None
+        self, name: str, elements: Sequence[str], total: int, policy: str | None = None
     ) -> bytes:
-        """An element of a set has reached its end; ``added`` is RFC 3339."""
-        expired = {"policy": policy, "name": name, "element": element, "added": added}
+        """Elements of a set have reached their end together; ``total``: all that ever did."""
+        expired = {
+            "policy": policy,
+            "name": name,
+            "count": len(elements),
+            "elements": list(elements[:ELEMENTS]),
+            "total": total,
+        }
         return self._line("set.expired", {"set": expired})
+
+    def ingress_interface(self, policy: str, interface: str | None, because: str) -> bytes:
+        """An interface came, went or changed under the ingress filter of this policy."""
+        members = {"policy": policy, "interface": interface, "because": because}
+        return self._line("ingress.interface", members)
 
     def control_called(
         self,

@@ -9,6 +9,9 @@ from __future__ import annotations
 from guard.audit.fields import Field, Flag, Many, Name, Number, Shape, Text, part
 from guard.audit.loss import LossCause
 
+# Elements of a set that one record names.
+ELEMENTS = 16
+
 _U32 = Number(0, 2**32 - 1)
 _SHA256 = Text(pattern="^[0-9a-f]{64}$")
 _HEX = Text(pattern="^[0-9a-f]+$")
@@ -150,7 +153,7 @@ OWN = (
     Shape(
         "set.expired",
         ("set.expired",),
-        "an element of a set has reached its end",
+        "elements of a set have reached their end",
         (
             Field(
                 "set",
@@ -158,12 +161,23 @@ OWN = (
                     [
                         Field("policy", Text(), "the policy", null=True),
                         Field("name", Text(), "the set"),
-                        Field("element", Text(), "the address or prefix"),
-                        Field("added", Text(), "when it came in, RFC 3339", null=True),
+                        Field("count", Number(), "how many elements ended together"),
+                        Field("elements", Many(Text(), ELEMENTS), "the first of them"),
+                        Field("total", Number(), "all that ended since the set was loaded"),
                     ]
                 ),
                 "what",
             ),
+        ),
+    ),
+    Shape(
+        "ingress.interface",
+        ("ingress.interface",),
+        "an interface came, went or changed under the ingress filter",
+        (
+            Field("policy", Text(), "the filter's policy"),
+            Field("interface", Text(), "which; null: told by the reason", null=True),
+            _BECAUSE,
         ),
     ),
     Shape(

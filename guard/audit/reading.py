@@ -196,7 +196,9 @@ def _own_summary(record: Record) -> str:
         case "sink.failing" | "sink.recovered" | "sink.refused":
             return f"{event}: {record.get('sink')}, {record.get('because')}"
         case "set.expired":
-            return f"{event}: {get(record, 'set', 'element')} of {get(record, 'set', 'name')}"
+            return f"{event}: {get(record, 'set', 'count')} of {get(record, 'set', 'name')}"
+        case "ingress.interface":
+            return f"{event}: {record.get('policy')}, {record.get('because')}"
     about = get(record, "policy", "name") or record.get("because") or record.get("version")
     return f"{event}: {about}" if about is not None else str(event)
 

@@ -193,7 +193,8 @@ def _own(record: Record) -> _Pairs:
         key = "reason" if name == "because" else f"guard{_camel(name)}"
         if name in _GROUPS and isinstance(value, dict):
             for inner, item in value.items():
-                yield f"{key}{_camel(inner)}", item
+                plain = not isinstance(item, list | dict)
+                yield f"{key}{_camel(inner)}", item if plain else _json(item)
         elif isinstance(value, list | dict):
             yield key, _json(value)
         elif isinstance(value, bool):

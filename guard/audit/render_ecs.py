@@ -65,6 +65,7 @@ _OWN_TYPES = {
     "policy.loaded": ("configuration", "change"),
     "policy.rejected": ("configuration", "info"),
     "set.expired": ("configuration", "deletion"),
+    "ingress.interface": ("network", "info"),
     "control.called": ("configuration", "access"),
     "ingress.confirmed": ("configuration", "change"),
     "ingress.rolled-back": ("configuration", "change"),
