@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -264,3 +265,12 @@ def test_garbage_never_raises(garbage: bytes) -> None:
     whole, head = trail([2, 2])
     judged(whole + garbage, head)
     judged(garbage + whole, head)
+
+
+def test_the_manuals_own_check_agrees() -> None:
+    manual = Path(__file__).parents[2] / "docs" / "manual" / "trail.md"
+    code = manual.read_text(encoding="utf-8").split("```python\n")[1].split("```")[0]
+    names: dict[str, Any] = {}
+    exec(code, names)  # noqa: S102 - our own manual
+    whole, head = trail([3])
+    assert names["digest"]([line.text for line in lines(whole)]) == head.hash
