@@ -54,6 +54,10 @@ COMMANDS: dict[str, Command] = {
     "doctor": Command("guard.cli.doctor", "what this kernel can do, and what is missing"),
     "confirm": Command("guard.cli.confirm", "keep an ingress policy that is on probation"),
     "set": Command("guard.cli.set", "change the address sets of the ingress filter in force"),
+    "ingress": Command("guard.cli.ingress", "the ingress filter in force, and who it refuses"),
+    "events": Command("guard.cli.events", "the ingress filter's records, as they come"),
+    "flows": Command("guard.cli.flows", "return traffic that the ingress filter would let in"),
+    "pcap": Command("guard.cli.pcap", "what an ingress policy would do with a capture"),
     "unload": Command("guard.cli.unload", "take everything off the kernel again"),
 }
 

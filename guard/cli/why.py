@@ -26,6 +26,7 @@ examples:
   guard why policies/ "read /etc/shadow"
   guard why policies/ "read /etc/shadow" --as /usr/sbin/nginx
   guard why web.yaml "write /var/log/nginx/access.log" --json
+  guard why edge.yaml "packet tcp 198.51.100.7:4321 > :22"
 
 Without --as, the task is taken to be under every policy that is given. Paths are
 canonical: symbolic links are not followed, and the files need not exist.
@@ -54,6 +55,8 @@ def run(arguments: argparse.Namespace) -> int:
     *paths, words = arguments.words
     if not paths:
         return _usage('give policies, then the operation, such as "read /etc/shadow"')
+    if words.startswith("packet "):
+        return _packet(paths, words, arguments)
     done = operation(words, Findings([]).suggest)
     if isinstance(done, Complaint):
         return _usage(f"{done.message}{f'; {done.help}' if done.help else ''}")
@@ -72,6 +75,13 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         print("\n".join(map(printable, _as_text(answer, done, words, exe))))
     return Exit.CLEAN
+
+
+def _packet(paths: list[str], words: str, arguments: argparse.Namespace) -> int:
+    from guard.cli.why_packet import why_packet  # noqa: PLC0415 - for packets only
+
+    policies = usable_policies(paths)
+    return policies if isinstance(policies, Exit) else why_packet(policies, words, arguments)
 
 
 def _usage(problem: str) -> Exit:

@@ -21,6 +21,7 @@ from guard.audit.sinks import Sink
 from guard.daemon import confirm, ingress, ingress_sets, ingress_state
 from guard.daemon.ingress import Filter
 from guard.daemon.ingress_events import Lines, line
+from guard.daemon.ingress_feed import Feed
 from guard.daemon.ingress_state import State
 from guard.daemon.loop import STOP_SIGNALS
 from guard.daemon.session import process_start
@@ -52,12 +53,14 @@ class Attendance:
     _lines: Lines = field(init=False)
     _ring: RingReader = field(init=False)
     _links: LinkWatch = field(init=False)
+    _feed: Feed = field(init=False)
 
     def __post_init__(self) -> None:
         self._mine = self.found.state.revision
         self._lines = Lines(self.found.state)
         self._ring = map_ring(self.found.kernel.maps["ingress_events"], EVENT_RING)
         self._links = LinkWatch()
+        self._feed = Feed(self.found.kernel.instance.name)
 
     @property
     def modes(self) -> list[str]:
@@ -79,11 +82,12 @@ class Attendance:
         held = signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
         try:
             poll = select.poll()
-            for fd in (wake, self._ring.fileno(), self._links.fileno()):
+            for fd in (wake, self._ring.fileno(), self._links.fileno(), self._feed.fileno()):
                 poll.register(fd, select.POLLIN)
             due = time.monotonic() + TICK_SECONDS
             while True:
                 ready = dict(poll.poll(max(0, int((due - time.monotonic()) * 1000))))
+                self._feed.welcome()
                 self.collect()
                 if self._links.fileno() in ready and self._links.drain():
                     self._change(lambda: self._tell(self.found.follow()))
@@ -114,7 +118,7 @@ class Attendance:
                 if generation > self._lines.generation:
                     self._reread()
                 lines.append(line(self._lines.packet(record)))
-            self.sink.emit(lines)
+            self._emit(lines)
             self._ring.release()
             total += len(records)
         return total
@@ -146,12 +150,16 @@ class Attendance:
     def _sweep(self) -> None:
         for name, some in ingress_sets.sweep(self.found).items():
             total = self.found.state.expired.get(name, len(some))
-            self.sink.emit([line(self._lines.ended(name, some, total))])
+            self._emit([line(self._lines.ended(name, some, total))])
 
     def _tell(self, sentences: Sequence[str]) -> None:
         self.told += sentences
         if sentences:
-            self.sink.emit([line(self._lines.interface(one)) for one in sentences])
+            self._emit([line(self._lines.interface(one)) for one in sentences])
+
+    def _emit(self, lines: list[bytes]) -> None:
+        self._feed.tell(lines)
+        self.sink.emit(lines)
 
     def _change(self, do: Callable[[], None]) -> None:
         """Change the filter under its lock, from the state that it has now."""
@@ -176,6 +184,7 @@ class Attendance:
         self.collect()
         instance = self.found.kernel.instance
         mine = self.found.state.attendant[0] == os.getpid()
+        self._feed.close()
         self._links.close()
         self._ring.close()
         self.found.close()
