@@ -10,6 +10,7 @@ have become U+FFFD by then (see plaintext.py), so no line feed is left to escape
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any, TypeAlias
 
@@ -29,7 +30,14 @@ from guard.version import VERSION
 
 _SEVERITIES = {Level.INFORMATION: 2, Level.NOTICE: 4, Level.WARNING: 6, Level.ERROR: 8}
 
+_NOT_KEY = re.compile(r"[^A-Za-z0-9]+")
+
 _Pairs: TypeAlias = Iterator[tuple[str, Any]]
+
+# Members that all records have, and those that all decisions have besides.
+_HEAD = ("schema", "event", "time", "boot_ns", "host", "epoch", "cpu", "seq", "chain")
+_DECIDED = ("verdict", "error", "reason", "verbs", "policy", "rule", "others", "masks")
+_DONE = ("object", "process", "flags", "killed", "suppressed", "stack")
 
 # Members of guard's own records that are groups, with the prefix of their keys.
 _GROUPS = ("lost", "checkpoint", "set", "policy")
@@ -98,6 +106,9 @@ def _decision(record: Record) -> _Pairs:
         yield "guardMasks", _json(record["masks"])
     if record.get("stack"):
         yield "guardStack", _json(record["stack"])
+    for name, value in record.items():  # of a later guard
+        if name not in _HEAD and name not in _DECIDED and name not in _DONE:
+            yield f"guard{_camel(name)}", _json(value)
 
 
 def _process(record: Record) -> _Pairs:
@@ -186,9 +197,8 @@ def _own(record: Record) -> _Pairs:
         yield from _named(caller, "user", "suser", "guardUserHex")
         yield from _named(caller, "exe", "sproc", "guardExeHex")
         yield "guardGid", caller.get("gid")
-    common = ("schema", "event", "time", "boot_ns", "host", "epoch", "cpu", "seq", "chain")
     for name, value in record.items():
-        if name in common or name == "caller" or value is None:
+        if name in _HEAD or name == "caller" or value is None:
             continue
         key = "reason" if name == "because" else f"guard{_camel(name)}"
         if name in _GROUPS and isinstance(value, dict):
@@ -214,7 +224,8 @@ def _json(value: Any) -> str:
 
 
 def _camel(name: str) -> str:
-    return "".join(word.capitalize() for word in name.split("_"))
+    """A member's name as a key, which has letters and digits only."""
+    return "".join(word.capitalize() for word in _NOT_KEY.split(name))
 
 
 def _header(text: str) -> str:
