@@ -39,8 +39,10 @@ from guard.kernel.ingress import (
 from guard.kernel.libbpf import MAP_TYPE_ARRAY, Libbpf
 from guard.kernel.pins import Instance
 from guard.wire import ingress as wire
+from guard.wire.check import Ours, mismatches
 
 OBJECT = "ingress.bpf.o"
+_OURS = Ours(wire.STRUCTS, "ingress_abi", "INGRESS_ABI_VERSION", int(wire.Abi.VERSION))
 
 # Slots of the programs' array, enum part in lsm/xdp/maps.h.
 _PARTS = {REPLY: 0, SYN_COOKIE: 1}
@@ -237,6 +239,12 @@ def _object() -> Path:
     if not path.exists():
         raise HostError(
             f"guard's BPF object {path.name} is missing from the installation",
+            remedy="in a source tree run `make objects`; otherwise install guard again",
+        )
+    wrong = mismatches(path.read_bytes(), _OURS)
+    if wrong:
+        raise HostError(
+            f"{path.name} does not belong to this guard: {wrong[0]}",
             remedy="in a source tree run `make objects`; otherwise install guard again",
         )
     return path
