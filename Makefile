@@ -37,7 +37,7 @@ venv: packages
 demo: setup ## watch a policy deny on a real kernel; touches only its own files
 	@packaging/demo/run
 
-.PHONY: test lint types test-unit test-ingress test-kernels test-refusal test-receivers
+.PHONY: test lint types test-unit test-ingress test-kernels test-without-bpf test-receivers
 # Cheapest first: a later stage is not worth its time when an earlier one fails.
 # The guests run two at a time: each is emulated by one thread.
 test: setup ## lint, types, unit tests, and the kernel suite on 6.1 and 6.12
@@ -48,7 +48,7 @@ test: setup ## lint, types, unit tests, and the kernel suite on 6.1 and 6.12
 	@$(MAKE) --no-print-directory test-ingress
 	@$(PYTHON) -m tests.vm fetch $(TEST_KERNELS)
 	@$(MAKE) --no-print-directory -j2 --output-sync=target \
-		$(TEST_KERNELS:%=test-kernel-%) test-refusal
+		$(TEST_KERNELS:%=test-kernel-%) test-without-bpf
 
 lint: venv ## ruff's rules and form
 	$(PYTHON) -m ruff check
@@ -79,12 +79,15 @@ test-kernel-%: setup drivers
 	$(PYTHON) -m tests.vm run --kernel $* --timeout $(GUEST_TIMEOUT) --env GUARD_REQUIRE_KERNEL=1 -- \
 		$(PYTHON) -m pytest -q -p no:cacheprovider -m kernel tests/kernel
 
-# A boot without bpf among the LSMs, on the last of the kernels.
-test-refusal: setup
+# Boots without bpf among the LSMs, on the last of the kernels: one that does not preempt
+# itself (Debian's default there), one that does.
+test-without-bpf: test-without-bpf-voluntary test-without-bpf-full
+
+test-without-bpf-%: setup
 	@$(PYTHON) -m tests.vm fetch $(lastword $(TEST_KERNELS))
 	$(PYTHON) -m tests.vm run --kernel $(lastword $(TEST_KERNELS)) --lsm lockdown,capability,yama \
-		--env GUARD_REQUIRE_KERNEL=1 -- \
-		$(PYTHON) -m pytest -q -p no:cacheprovider -m kernel tests/kernel/refused
+		--append preempt=$* --env GUARD_REQUIRE_KERNEL=1 -- \
+		$(PYTHON) -m pytest -q -p no:cacheprovider -m kernel tests/kernel/without_bpf
 
 .PHONY: format lint-c lock wheel bench clean
 format: venv ## put all sources into form

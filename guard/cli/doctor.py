@@ -72,18 +72,28 @@ def _kernel(kernel: Features) -> list[Finding]:
             kernel.rename_lock,
             "boot a kernel built with CONFIG_KALLSYMS_ALL=y, as Debian's are",
         ),
-        Finding(
-            f"bpf among the LSMs ({', '.join(kernel.lsm_list or ('list not readable',))})",
-            kernel.bpf_in_lsm_list is not False,
-            "add bpf to the lsm= list of the kernel command line and boot again",
-        ),
+        _attaching(kernel),
     ]
+
+
+def _attaching(kernel: Features) -> Finding:
+    listed = ", ".join(kernel.lsm_list or ("list not readable",))
+    if kernel.bpf_in_lsm_list is not False:
+        return Finding(f"bpf among the LSMs ({listed})", True)
+    instead = f"bpf is not among the LSMs ({listed}): security functions are used instead"
+    if kernel.preemptible:
+        return Finding(
+            f"{instead}, and on a kernel that preempts itself they can be passed by",
+            False,
+            f"{features.BPF_REMEDY}; or boot with preempt=voluntary",
+        )
+    return Finding(f"{instead}; this kernel does not preempt itself", True)
 
 
 def _trial(libbpf: Libbpf, kernel: Features) -> Finding:
     what = "the kernel takes guard's programs"
     try:
-        engine.trial(libbpf, kernel)
+        engine.trial(libbpf, kernel, features.attachment(kernel))
     except LibbpfError as error:
         refused = features.refusal(error, kernel)
         return Finding(f"{what}: {refused}", False, refused.remedy)

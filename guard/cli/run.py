@@ -63,6 +63,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="TIME",
         help="undo the ingress filter unless confirmed within, say, 30s",
     )
+    parser.add_argument(
+        "--allow-degraded",
+        action="store_true",
+        help="also on a kernel where enforcement can be passed by (guard doctor says)",
+    )
     parser.add_argument("--name", help="the instance's name in guard status (host, or run-PID)")
 
 
@@ -107,7 +112,14 @@ def _run_gates(
     sink: Sink = FileSink(Path(arguments.log)) if arguments.log else StdoutSink()
     loop.hold_signals()
     try:
-        begun = session.start(policies, name, bool(command), {"log": sink}, exempt=not command)
+        begun = session.start(
+            policies,
+            name,
+            bool(command),
+            {"log": sink},
+            exempt=not command,
+            allow_degraded=arguments.allow_degraded,
+        )
     except PlanRefused as error:
         _refuse(error)
         return Exit.FINDINGS
@@ -145,6 +157,11 @@ def _run_host(begun: Session, persist: bool) -> int:
         f"every hook's canary was caught",
         file=sys.stderr,
     )
+    if begun.degraded:
+        print(
+            "guard: degraded: bpf is not among this kernel's LSMs, and calls can pass guard by",
+            file=sys.stderr,
+        )
     number = loop.serve(begun, None, make_logger(StdoutSink(_STDERR)))
     _end(begun, signal.Signals(number).name, keep=persist)
     return Exit.CLEAN

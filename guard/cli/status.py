@@ -15,6 +15,7 @@ from guard.daemon import canary
 from guard.daemon.session import process_start, require_root
 from guard.errors import HostError
 from guard.kernel import about, engine, features, pins
+from guard.kernel.attachment import Attachment
 from guard.kernel.libbpf import Libbpf
 from guard.kernel.pins import Instance
 
@@ -35,7 +36,7 @@ def run(arguments: argparse.Namespace) -> int:
     require_root()
     libbpf = Libbpf()
     kernel = features.probe(libbpf, os.uname().release)
-    found = [_instance(libbpf, instance) for instance in pins.instances()]
+    found = [_instance(libbpf, kernel, instance) for instance in pins.instances()]
     found += [_unfinished(instance) for instance in pins.unfinished()]
     if arguments.json:
         print(json.dumps({"kernel": _kernel(kernel), "instances": found}, indent=2))
@@ -51,14 +52,16 @@ def _kernel(kernel: features.Features) -> dict[str, Any]:
         "lsm_list": kernel.lsm_list,
         "rename_lock": kernel.rename_lock,
         "rdonly_cast": kernel.rdonly_cast,
+        "preemptible": kernel.preemptible,
     }
 
 
-def _instance(libbpf: Libbpf, instance: Instance) -> dict[str, Any]:
+def _instance(libbpf: Libbpf, kernel: features.Features, instance: Instance) -> dict[str, Any]:
     shown: dict[str, Any] = {"name": instance.name, "pins": str(instance.directory)}
     try:
         told = about.read(libbpf, instance)
-        opened = engine.adopt(libbpf, instance, told["bits"], told["host"])
+        attachment = Attachment(told.get("attachment", Attachment.LSM.value))
+        opened = engine.adopt(libbpf, instance, told["bits"], told["host"], attachment)
     except (HostError, KeyError, OSError) as error:
         return shown | {"state": "degraded", "problem": f"cannot be read: {error}"}
     try:
@@ -74,6 +77,7 @@ def _instance(libbpf: Libbpf, instance: Instance) -> dict[str, Any]:
             }
             for one in canaries
         ]
+        misses = opened.misses()
         sums = [
             sum(column) for column in zip(*map(decode_counters, opened.counters()), strict=True)
         ]
@@ -81,9 +85,13 @@ def _instance(libbpf: Libbpf, instance: Instance) -> dict[str, Any]:
         opened.close()
     modes = {policy["mode"] for policy in told["policies"]}
     well = all(hook["pinned"] and hook["canary"] == "caught" for hook in hooks)
+    # Programs that can be passed by enforce nothing that one could rely on.
+    sound = well and not (attachment is Attachment.FMOD_RET and (kernel.preemptible or misses))
     attended = process_start(told["pid"]) == told["pid_started"]
     return shown | {
-        "state": ("enforcing" if "enforce" in modes else "auditing") if well else "degraded",
+        "state": ("enforcing" if "enforce" in modes else "auditing") if sound else "degraded",
+        "attachment": attachment.value,
+        "passed_by": misses,
         "scope": "one command's processes" if told["tree"] else "host",
         "daemon": told["pid"] if attended else None,
         "guard": told["guard"],
@@ -119,6 +127,11 @@ def _text(kernel: features.Features, found: list[dict[str, Any]]) -> str:
         lines.append(f"  scope       {one['scope']}")
         lines.append(f"  daemon      {daemon}")
         lines.append(f"  generation  {one['generation']}, made by guard {one['guard']}")
+        if one["attachment"] == Attachment.FMOD_RET.value:
+            lines.append(
+                "  attachment  fmod_ret, as bpf is not among the kernel's LSMs;"
+                f" {one['passed_by']} calls passed by"
+            )
         for policy in one["policies"]:
             rules = f"{policy['rules']} file rule{'s' if policy['rules'] != 1 else ''}"
             lines.append(

@@ -62,6 +62,9 @@ def run(engine: Engine, canary_class: int, generation: int) -> tuple[Canary, ...
 DRIVERS: dict[Hook, Callable[[Calls], object]] = {**canary_ops.DRIVERS}
 """For each hook that a process can try, the call that it tries."""
 
+UNTESTABLE = frozenset({Hook.KERNEL_MODULE_REQUEST})
+"""Hooks whose denial shows in no errno: the kernel's own request for a module."""
+
 
 def _refused(labels: Labels, hook: Hook, driver: Callable[[Calls], object]) -> str | None:
     """Whether the hook denies to a process whose canary it is, and to no other."""

@@ -23,6 +23,7 @@ from guard.audit.decode import Counters
 from guard.audit.decode import counters as decode_counters
 from guard.audit.enrich import Enrichment, enrichment
 from guard.audit.lifecycle import Lifecycle
+from guard.audit.loss import LossCause
 from guard.audit.origin import read_origin
 from guard.audit.record import Recorder
 from guard.audit.render_json import JsonRenderer
@@ -34,6 +35,7 @@ from guard.daemon import canary
 from guard.daemon.index import GenerationIndex
 from guard.errors import GuardError, HostError
 from guard.kernel import about, engine, features, pins
+from guard.kernel.attachment import Attachment
 from guard.kernel.engine import RINGS, Engine
 from guard.kernel.labels import Label
 from guard.kernel.libbpf import Libbpf, LibbpfError
@@ -75,6 +77,8 @@ class Session:
     canary_class: int
     enrichment: Enrichment
     started: float = field(default_factory=time.time)
+    missed: int = 0
+    degraded: bool = False
 
     def label(self, pid: int) -> None:
         """Put a process under all policies, as the root of the tree they hold for."""
@@ -104,6 +108,7 @@ class Session:
         described = _about(self.policies, self.tree, self.generation, self.canary_class)
         described["bits"], described["host"] = self.engine.bits, self.engine.host
         described["started"] = self.started
+        described["attachment"] = self.engine.attachment.value
         described["index"] = index_plan(plan).to_json()
         about.write(self.engine.libbpf, self.engine.instance, described)
 
@@ -111,6 +116,10 @@ class Session:
         """Compare the kernel's counters with what arrived, and report what is missing."""
         self.enrichment.settle()
         self.collector.settle(self.counters())
+        missed = self.engine.misses()
+        if missed > self.missed:
+            fresh, self.missed = missed - self.missed, missed
+            self.collector.tell([self.lifecycle.lost(LossCause.PASSED_BY, fresh)])
 
     def counters(self) -> list[Counters]:
         """Each CPU's counters, now."""
@@ -131,13 +140,15 @@ def start(
     sinks: dict[str, Sink],
     exempt: bool,
     later: Sequence[Policy] = (),
+    allow_degraded: bool = False,
 ) -> Session:
     """Load policies as instance ``name`` and open its audit stream.
 
     ``exempt``: this process is passed by by host-wide policies, as a daemon
     must be. ``later`` are policies that may follow by ``refresh``: what they need of
-    the kernel is loaded now. Raises PlanRefused, or HostError with a remedy; then nothing is
-    left loaded.
+    the kernel is loaded now. ``allow_degraded``: also where programs can be passed by
+    (guard.kernel.attachment). Raises PlanRefused, or HostError with a remedy; then
+    nothing is left loaded.
     """
     require_root()
     pins.require_bpffs(MOUNTINFO.read_text(errors="surrogateescape"))
@@ -145,17 +156,18 @@ def start(
     found = features.probe(libbpf, os.uname().release)
     plan, canary_class = _plan(policies)
     tables = encode(plan, 1)
-    if found.bpf_in_lsm_list is False:
-        raise features.refusal(LibbpfError("load", 0, []), found)
+    attachment = features.attachment(found)
+    features.require_sound(attachment, found, allow_degraded)
     try:
-        chosen = engine.choose_gates(found, [*policies, *later])
-        loaded = engine.load(libbpf, found, name, tables, tables.bits, chosen)
+        chosen = engine.choose_gates(found, [*policies, *later], attachment)
+        loaded = engine.load(libbpf, found, name, tables, tables.bits, chosen, attachment)
     except LibbpfError as error:
         raise features.refusal(error, found) from error
     try:
         index = GenerationIndex(index_plan(plan))
         indexes = {1: index}
         session = _stream(loaded, tuple(policies), tree, sinks, indexes, canary_class)
+        session.degraded = attachment is Attachment.FMOD_RET and found.preemptible
         session.describe(plan)
         if exempt:
             loaded.labels.set(os.getpid(), Label(0, flags=TaskFlag.EXEMPT))

@@ -16,11 +16,19 @@ from pathlib import Path
 
 from guard.errors import HostError
 from guard.kernel import gates, pins, tables
+from guard.kernel.attachment import WATCHED, Attachment, security_function
 from guard.kernel.fdinfo import fdinfo
-from guard.kernel.features import Features
+from guard.kernel.features import BPF_REMEDY, Features
 from guard.kernel.gates import SWEEP, Gate
 from guard.kernel.labels import Labels
-from guard.kernel.libbpf import MAP_TYPE_ARRAY, MAP_TYPE_RINGBUF, Libbpf, LibbpfError
+from guard.kernel.libbpf import (
+    MAP_TYPE_ARRAY,
+    MAP_TYPE_RINGBUF,
+    MODIFY_RETURN,
+    TRACE_FENTRY,
+    Libbpf,
+    LibbpfError,
+)
 from guard.kernel.pins import Instance
 from guard.plan.encode import DATA_BITS, Tables, value_size
 from guard.policy.model import Policy
@@ -60,6 +68,7 @@ class Engine:
     maps: dict[str, int]
     host: int
     gates: tuple[Gate, ...]
+    attachment: Attachment
     ring_bytes: int = RING_BYTES
 
     @property
@@ -85,6 +94,22 @@ class Engine:
                 f"the new policies need hooks that are not attached: {', '.join(lacking)}",
                 remedy="unload and run guard again with the new policies",
             )
+
+    def misses(self) -> int:
+        """How many calls passed a program by because it was being run on their CPU already.
+
+        Always 0 for LSM programs, which have no such guard (bpf_prog_info's
+        recursion_misses, by the programs' fdinfo).
+        """
+        missed = 0
+        if self.attachment is Attachment.FMOD_RET:
+            for gate in self.gates:
+                fd = self.libbpf.open_pin(self.instance.program(gate.program))
+                try:
+                    missed += fdinfo(fd).get("recursion_misses", 0)
+                finally:
+                    os.close(fd)
+        return missed
 
     def switch(self, generation: Tables) -> None:
         """Put another generation in force atomically.
@@ -138,14 +163,22 @@ def object_path(bits: int) -> Path:
     return path
 
 
-def choose_gates(features: Features, policies: Sequence[Policy]) -> tuple[Gate, ...]:
+def choose_gates(
+    features: Features, policies: Sequence[Policy], attachment: Attachment = Attachment.LSM
+) -> tuple[Gate, ...]:
     """The programs that these policies need on this kernel.
 
     Raises HostError, which names the policies' section, where the kernel lacks a hook.
     """
-    choice = gates.choose(gates.needed(policies), features.functions)
+    choice = gates.choose(gates.needed(policies), features.parameters(attachment))
     if choice.missing:
         lacking = choice.missing[0]
+        if attachment is Attachment.FMOD_RET and lacking.function in features.functions:
+            raise HostError(
+                f"without bpf among its LSMs, kernel {features.release} offers no function to"
+                f" stand in for the hook {lacking.hook.name.lower()}, which these policies need",
+                remedy=BPF_REMEDY,
+            )
         section = lacking.section.name.lower() if lacking.section is not None else "every"
         raise HostError(
             f"kernel {features.release} has no hook {lacking.hook.name.lower()}, without which"
@@ -163,6 +196,7 @@ def load(
     generation: Tables,
     bits: int,
     chosen: tuple[Gate, ...],
+    attachment: Attachment = Attachment.LSM,
     ring_bytes: int = RING_BYTES,
     root: Path = pins.ROOT,
 ) -> Engine:
@@ -183,14 +217,14 @@ def load(
         undo.callback(pins.remove, hidden)
         tables_fd = tables.create(libbpf, generation, bits)
         try:
-            with _loaded(libbpf, features, path, tables_fd, chosen) as handle:
+            with _loaded(libbpf, features, path, tables_fd, chosen, attachment) as handle:
                 _fill(libbpf, handle, hidden, tables_fd, generation.host, ring_bytes)
                 _attach(libbpf, handle, hidden, chosen)
         finally:
             os.close(tables_fd)
         instance = pins.publish(hidden)
         undo.callback(pins.remove, instance)
-        engine = _open(libbpf, instance, bits, generation.host, chosen, ring_bytes)
+        engine = _open(libbpf, instance, bits, generation.host, chosen, attachment, ring_bytes)
         undo.pop_all()
     return engine
 
@@ -216,7 +250,7 @@ def _fill(
     tables.switch(libbpf, maps["current"], maps["gate"], tables_fd, (0, host))
 
 
-def trial(libbpf: Libbpf, features: Features) -> None:
+def trial(libbpf: Libbpf, features: Features, attachment: Attachment = Attachment.LSM) -> None:
     """Load every program of the smallest object and let it go again, attaching nothing.
 
     Raises LibbpfError or HostError as ``load`` would.
@@ -224,8 +258,8 @@ def trial(libbpf: Libbpf, features: Features) -> None:
     bits = DATA_BITS[0]
     fd = libbpf.map_create(MAP_TYPE_ARRAY, "guard_trial", len(_ZERO), value_size(bits), 1)
     try:
-        every = gates.choose(gates.GATES, features.functions).gates
-        with _loaded(libbpf, features, object_path(bits), fd, every):
+        every = gates.choose(gates.GATES, features.parameters(attachment)).gates
+        with _loaded(libbpf, features, object_path(bits), fd, every, attachment):
             pass
     finally:
         os.close(fd)
@@ -233,7 +267,12 @@ def trial(libbpf: Libbpf, features: Features) -> None:
 
 @contextmanager
 def _loaded(
-    libbpf: Libbpf, features: Features, path: Path, tables_fd: int, chosen: Sequence[Gate]
+    libbpf: Libbpf,
+    features: Features,
+    path: Path,
+    tables_fd: int,
+    chosen: Sequence[Gate],
+    attachment: Attachment = Attachment.LSM,
 ) -> Iterator[int]:
     """The object, loaded; closed at the end, when all that matters is pinned."""
     handle = libbpf.object_open(str(path))
@@ -245,10 +284,20 @@ def _loaded(
         for gate in gates.GATES:
             if gate.program not in wanted:
                 libbpf.program_set_autoload(libbpf.object_program(handle, gate.program), False)
+        if attachment is Attachment.FMOD_RET:
+            for gate in chosen:
+                _retarget(libbpf, handle, gate)
         libbpf.object_load(handle)
         yield handle
     finally:
         libbpf.object_close(handle)
+
+
+def _retarget(libbpf: Libbpf, handle: int, gate: Gate) -> None:
+    """Make a gate's program one for the security function instead of the hook."""
+    program = libbpf.object_program(handle, gate.program)
+    kind = TRACE_FENTRY if gate.hook in WATCHED else MODIFY_RETURN
+    libbpf.program_retarget(program, kind, security_function(gate))
 
 
 def _attach(libbpf: Libbpf, handle: int, into: Instance, chosen: Sequence[Gate]) -> None:
@@ -266,11 +315,17 @@ def _attach(libbpf: Libbpf, handle: int, into: Instance, chosen: Sequence[Gate])
             libbpf.link_destroy(link)
 
 
-def adopt(libbpf: Libbpf, instance: Instance, bits: int, host: int) -> Engine:
+def adopt(
+    libbpf: Libbpf,
+    instance: Instance,
+    bits: int,
+    host: int,
+    attachment: Attachment = Attachment.LSM,
+) -> Engine:
     """Open what another process pinned; it stays in force throughout. Raises LibbpfError."""
     attached = set(instance.links())
     pinned = tuple(gate for gate in gates.GATES if gate.program in attached)
-    return _open(libbpf, instance, bits, host, pinned, RING_BYTES)
+    return _open(libbpf, instance, bits, host, pinned, attachment, RING_BYTES)
 
 
 def _open(
@@ -279,6 +334,7 @@ def _open(
     bits: int,
     host: int,
     chosen: tuple[Gate, ...],
+    attachment: Attachment,
     ring_bytes: int,
 ) -> Engine:
     maps: dict[str, int] = {}
@@ -289,4 +345,4 @@ def _open(
         for fd in maps.values():
             os.close(fd)
         raise
-    return Engine(libbpf, instance, bits, maps, host, chosen, ring_bytes)
+    return Engine(libbpf, instance, bits, maps, host, chosen, attachment, ring_bytes)

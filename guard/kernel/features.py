@@ -7,10 +7,17 @@ One probe that the loader, ``guard doctor`` and ``guard status`` share.
 from __future__ import annotations
 
 import errno
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from guard.errors import HostError
+from guard.kernel.attachment import (
+    Attachment,
+    read_preemptible,
+    security_function,
+    traceable,
+)
 from guard.kernel.gates import GATES
 from guard.kernel.gates import functions as gate_functions
 from guard.kernel.libbpf import Libbpf, LibbpfError
@@ -34,6 +41,13 @@ class Features:
     lsm_list: tuple[str, ...] | None
     functions: dict[str, int]
     rename_lock: bool
+    preemptible: bool
+
+    def parameters(self, attachment: Attachment) -> dict[str, int]:
+        """Of the functions that gates name, those that programs can be attached to this way."""
+        if attachment is Attachment.LSM:
+            return self.functions
+        return traceable(GATES, self.functions)
 
     @property
     def bpf_in_lsm_list(self) -> bool | None:
@@ -48,18 +62,27 @@ class Features:
 
 def probe(libbpf: Libbpf, release: str) -> Features:
     """Ask the running kernel, whose ``release`` is uname -r. Changes nothing."""
+    version = os.uname().version
     btf = KERNEL_BTF.exists()
     functions: dict[str, int] = {}
     if btf:
         try:
-            functions = libbpf.kernel_functions((RDONLY_CAST, *gate_functions(GATES)))
+            wanted = {RDONLY_CAST, *gate_functions(GATES), *map(security_function, GATES)}
+            functions = libbpf.kernel_functions(wanted)
         except LibbpfError:
             btf = False
     try:
         lsm_list = tuple(LSM_LIST.read_text().strip().split(","))
     except OSError:
         lsm_list = None
-    return Features(release, btf, lsm_list, functions, _has_symbol(b"rename_lock"))
+    return Features(
+        release,
+        btf,
+        lsm_list,
+        functions,
+        _has_symbol(b"rename_lock"),
+        read_preemptible(version),
+    )
 
 
 def _has_symbol(name: bytes) -> bool:
@@ -68,6 +91,28 @@ def _has_symbol(name: bytes) -> bool:
         return b" " + name + b"\n" in KALLSYMS.read_bytes()
     except OSError:
         return False
+
+
+BPF_REMEDY = "add bpf to the lsm= list of the kernel command line and boot again"
+
+
+def attachment(features: Features) -> Attachment:
+    """How programs are to be attached on this kernel."""
+    return Attachment.FMOD_RET if features.bpf_in_lsm_list is False else Attachment.LSM
+
+
+def require_sound(way: Attachment, features: Features, allow_degraded: bool) -> None:
+    """Raise HostError where programs would be attached in a way that can be passed by.
+
+    ``allow_degraded``: the operator knows and wants it all the same.
+    """
+    if way is Attachment.FMOD_RET and features.preemptible and not allow_degraded:
+        raise HostError(
+            "bpf is not among this kernel's LSMs, and on a kernel that preempts itself"
+            " (preempt=full or lazy) programs on its security functions can be passed by",
+            remedy=f"{BPF_REMEDY}; or boot with preempt=voluntary; or accept it with"
+            " --allow-degraded",
+        )
 
 
 def refusal(error: LibbpfError, features: Features) -> HostError:
@@ -87,10 +132,5 @@ def refusal(error: LibbpfError, features: Features) -> HostError:
             f"kernel {features.release} refuses LSM programs: {error}",
             remedy="run as root with CAP_BPF and CAP_PERFMON, on a kernel with CONFIG_BPF_LSM=y "
             "that is not locked down",
-        )
-    if features.bpf_in_lsm_list is False:
-        return HostError(
-            "bpf is not among this kernel's LSMs, so LSM programs would have no effect",
-            remedy="add bpf to the lsm= list of the kernel command line and boot again",
         )
     return error

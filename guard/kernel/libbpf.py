@@ -17,6 +17,7 @@ from ctypes import POINTER, byref, c_char_p, c_int, c_size_t, c_uint32, c_uint64
 from typing import Any, NamedTuple
 
 from guard.errors import HostError
+from guard.kernel.libbpf_types import BtfType, LinkCreate, MapCreate, TestRunOptions
 
 # libbpf keeps the interface stable within a major version.
 LIBRARY = "libbpf.so.1"
@@ -26,7 +27,12 @@ MAP_TYPE_ARRAY = 2
 MAP_TYPE_RINGBUF = 27
 F_MMAPABLE = 1 << 10
 
+# enum bpf_prog_type, include/uapi/linux/bpf.h
+PROG_TRACING = 26
+
 # enum bpf_attach_type, include/uapi/linux/bpf.h
+TRACE_FENTRY = 24
+MODIFY_RETURN = 26
 BPF_XDP, BPF_TCX_INGRESS, BPF_TCX_EGRESS = 37, 46, 47
 
 # include/uapi/linux/if_link.h: how an XDP program is to be attached.
@@ -48,46 +54,6 @@ _PRINT = ctypes.CFUNCTYPE(c_int, c_int, c_char_p, c_void_p)
 
 # What a program may add before or after a packet (bpf_xdp_adjust_head, _tail).
 _TEST_RUN_ROOM = 512
-
-
-class _BtfType(ctypes.Structure):
-    """struct btf_type, include/uapi/linux/btf.h; ``info``'s low half counts members."""
-
-    _fields_ = (("name_off", c_uint32), ("info", c_uint32), ("type", c_uint32))
-
-
-class _LinkCreate(ctypes.Structure):
-    """struct bpf_link_create_opts up to what every kind of link has."""
-
-    _fields_ = (("sz", c_size_t), ("flags", c_uint32))
-
-
-class _MapCreate(ctypes.Structure):
-    """struct bpf_map_create_opts up to its flags."""
-
-    _fields_ = (("sz", c_size_t), ("_btf", c_uint32 * 5), ("map_flags", c_uint32))
-
-
-class _TestRunOptions(ctypes.Structure):
-    """struct bpf_test_run_opts."""
-
-    _fields_ = (
-        ("sz", c_size_t),
-        ("data_in", c_void_p),
-        ("data_out", c_void_p),
-        ("data_size_in", c_uint32),
-        ("data_size_out", c_uint32),
-        ("ctx_in", c_void_p),
-        ("ctx_out", c_void_p),
-        ("ctx_size_in", c_uint32),
-        ("ctx_size_out", c_uint32),
-        ("retval", c_uint32),
-        ("repeat", c_int),
-        ("duration", c_uint32),
-        ("flags", c_uint32),
-        ("cpu", c_uint32),
-        ("batch_size", c_uint32),
-    )
 
 
 class TestRun(NamedTuple):
@@ -220,6 +186,21 @@ class Libbpf:
         function = self._function("bpf_program__set_autoload", c_int, c_void_p, ctypes.c_bool)
         self._check("autoload", function(program, load))
 
+    def program_retarget(self, program: int, attach_type: int, function: str) -> None:
+        """Make a program, before load, a tracing program on a kernel function."""
+        self._check(
+            "program type",
+            self._function("bpf_program__set_type", c_int, c_void_p, c_int)(program, PROG_TRACING),
+        )
+        set_attach_type = self._function(
+            "bpf_program__set_expected_attach_type", c_int, c_void_p, c_int
+        )
+        self._check("attach type", set_attach_type(program, attach_type))
+        set_target = self._function(
+            "bpf_program__set_attach_target", c_int, c_void_p, c_int, c_char_p
+        )
+        self._check(f"target {function}", set_target(program, 0, function.encode()))
+
     def program_fd(self, program: int) -> int:
         """The loaded program's descriptor; belongs to the object."""
         return self._check(
@@ -257,7 +238,7 @@ class Libbpf:
         self, kind: int, name: str, key: int, value: int, entries: int, flags: int = 0
     ) -> int:
         """Create a map; ``key`` and ``value`` are sizes in bytes. Returns a descriptor."""
-        options = _MapCreate(sz=ctypes.sizeof(_MapCreate), map_flags=flags)
+        options = MapCreate(sz=ctypes.sizeof(MapCreate), map_flags=flags)
         function = self._function(
             "bpf_map_create", c_int, c_int, c_char_p, c_uint32, c_uint32, c_uint32, c_void_p
         )
@@ -321,9 +302,9 @@ class Libbpf:
 
         ``mode``: XDP_NATIVE, XDP_GENERIC, or 0 for whichever the kernel chooses.
         """
-        options = _LinkCreate(sz=ctypes.sizeof(_LinkCreate), flags=mode)
+        options = LinkCreate(sz=ctypes.sizeof(LinkCreate), flags=mode)
         function = self._function(
-            "bpf_link_create", c_int, c_int, c_int, c_int, POINTER(_LinkCreate)
+            "bpf_link_create", c_int, c_int, c_int, c_int, POINTER(LinkCreate)
         )
         return self._check(what, function(program_fd, interface, BPF_XDP, byref(options)))
 
@@ -333,7 +314,7 @@ class Libbpf:
         ``kind``: BPF_TCX_INGRESS or BPF_TCX_EGRESS; kernels before 6.6 have neither (EINVAL).
         """
         function = self._function(
-            "bpf_link_create", c_int, c_int, c_int, c_int, POINTER(_LinkCreate)
+            "bpf_link_create", c_int, c_int, c_int, c_int, POINTER(LinkCreate)
         )
         return self._check(what, function(program_fd, interface, kind, None))
 
@@ -353,8 +334,8 @@ class Libbpf:
         ``context``: struct xdp_md, whose ingress_ifindex the kernel then believes.
         """
         out = ctypes.create_string_buffer(len(packet) + _TEST_RUN_ROOM)
-        options = _TestRunOptions(
-            sz=ctypes.sizeof(_TestRunOptions),
+        options = TestRunOptions(
+            sz=ctypes.sizeof(TestRunOptions),
             data_in=ctypes.cast(c_char_p(packet), c_void_p),
             data_out=ctypes.cast(out, c_void_p),
             data_size_in=len(packet),
@@ -364,7 +345,7 @@ class Libbpf:
         if context is not None:
             options.ctx_in = ctypes.cast(c_char_p(context), c_void_p)
             options.ctx_size_in = len(context)
-        function = self._function("bpf_prog_test_run_opts", c_int, c_int, POINTER(_TestRunOptions))
+        function = self._function("bpf_prog_test_run_opts", c_int, c_int, POINTER(TestRunOptions))
         self._check("test run", function(program_fd, byref(options)))
         return TestRun(options.retval, out.raw[: options.data_size_out])
 
@@ -381,7 +362,7 @@ class Libbpf:
         find = self._function(
             "btf__find_by_name_kind", ctypes.c_int32, c_void_p, c_char_p, c_uint32
         )
-        type_by_id = self._function("btf__type_by_id", POINTER(_BtfType), c_void_p, c_uint32)
+        type_by_id = self._function("btf__type_by_id", POINTER(BtfType), c_void_p, c_uint32)
         found = {}
         for name in names:
             number = find(btf, name.encode(), BTF_KIND_FUNC)

@@ -47,8 +47,8 @@ class Session:
     def ring(self) -> Session:
         return self
 
-    def fileno(self) -> int:
-        return self._read
+    def filenos(self) -> tuple[int, ...]:
+        return (self._read,)
 
     def settle(self) -> None:
         self.settled += 1

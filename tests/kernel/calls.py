@@ -102,3 +102,9 @@ def drop_names() -> None:
     """Have the kernel forget the names and inodes that nobody uses."""
     os.sync()
     Path("/proc/sys/vm/drop_caches").write_text("2")
+
+
+def by_number(number: int, *arguments: int | bytes | None) -> int:
+    """A system call by its number; bytes are passed by address. Raises OSError."""
+    passed = [ctypes.c_long(one) if isinstance(one, int) else one for one in arguments]
+    return _done(_C.syscall(ctypes.c_long(number), *passed), f"system call {number}")

@@ -40,11 +40,11 @@ def pytest_make_collect_report(
 
 def pytest_ignore_collect(collection_path: Path) -> bool | None:
     """Where bpf is not among the LSMs only what tests that is collected, elsewhere all else."""
-    refused = HERE / "refused"
+    apart = HERE / "without_bpf"
     if HERE not in collection_path.parents:
         return None
-    about_refusal = refused == collection_path or refused in collection_path.parents
-    return about_refusal == _bpf_is_an_lsm() or None
+    belongs = apart == collection_path or apart in collection_path.parents
+    return belongs == _bpf_is_an_lsm() or None
 
 
 def _bpf_is_an_lsm() -> bool:

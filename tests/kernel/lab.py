@@ -90,7 +90,8 @@ def loaded(
     libbpf = Libbpf()
     found = features.probe(libbpf, os.uname().release)
     tables = first or encode(host_plan([]), 1)
-    running = engine.load(libbpf, found, name, tables, bits, ring_bytes)
+    chosen = engine.choose_gates(found, [])
+    running = engine.load(libbpf, found, name, tables, bits, chosen, ring_bytes=ring_bytes)
     try:
         ring = map_ring(running.maps["events"], ring_bytes)
         try:

@@ -43,7 +43,7 @@ FLAGS = {
     "writing": (os.O_WRONLY, ("write",)),
     "both": (os.O_RDWR, ("read", "write")),
     "truncating while only reading": (os.O_RDONLY | os.O_TRUNC, ("read", "write")),
-    "appending": (os.O_WRONLY | os.O_APPEND, ("write",)),
+    "appending": (os.O_WRONLY | os.O_APPEND, ("append",)),
     "creating what is there": (os.O_WRONLY | os.O_CREAT, ("write",)),
 }
 

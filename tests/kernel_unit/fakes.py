@@ -13,11 +13,13 @@ import os
 from pathlib import Path
 
 from guard.kernel.features import Features
+from guard.kernel.gates import GATES
 from guard.kernel.libbpf import LibbpfError
 from guard.plan.encode import Tables
 from guard.wire.layout import COUNTERS
 
-FEATURES = Features("6.12.1", True, ("landlock", "bpf"), frozenset({"bpf_rdonly_cast"}), True)
+FUNCTIONS = {"bpf_rdonly_cast": 2, **{gate.function: 1 for gate in GATES}}
+FEATURES = Features("6.12.1", True, ("landlock", "bpf"), FUNCTIONS, True, False)
 TABLES = Tables(b"root", b"data", b"devices", 18, 0b10)
 
 
@@ -87,6 +89,12 @@ class FakeLibbpf:
     def map_fd(self, map_: int) -> int:
         self._call("map_fd", map_)
         return self._object_owns()
+
+    def program_set_autoload(self, program: int, load: bool) -> None:
+        self._call("program_set_autoload", load)
+
+    def program_retarget(self, program: int, attach_type: int, function: str) -> None:
+        self._call("program_retarget", attach_type, function)
 
     def program_fd(self, program: int) -> int:
         self._call("program_fd", program)

@@ -11,7 +11,9 @@ import pytest
 
 from guard.errors import HostError
 from guard.kernel import engine, pins, tables
-from guard.kernel.libbpf import LibbpfError
+from guard.kernel.attachment import Attachment
+from guard.kernel.gates import GATES, SWEEP
+from guard.kernel.libbpf import MODIFY_RETURN, TRACE_FENTRY, LibbpfError
 from guard.plan.encode import Tables, value_size
 from tests.kernel_unit.fakes import FEATURES, TABLES, FakeLibbpf, open_descriptors
 
@@ -27,8 +29,13 @@ def map_ids(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engine, "fdinfo", lambda _fd: {"map_id": 7})
 
 
-def load(fake: FakeLibbpf, root: Path, name: str = "host") -> engine.Engine:
-    return engine.load(fake, FEATURES, name, TABLES, 18, root=root)  # type: ignore[arg-type]
+CHOSEN = engine.choose_gates(FEATURES, [])
+
+
+def load(
+    fake: FakeLibbpf, root: Path, name: str = "host", way: Attachment = Attachment.LSM
+) -> engine.Engine:
+    return engine.load(fake, FEATURES, name, TABLES, 18, CHOSEN, way, root=root)  # type: ignore[arg-type]
 
 
 def everything_below(root: Path) -> list[Path]:
@@ -41,8 +48,9 @@ def test_a_loaded_instance_has_every_map_and_every_link_pinned(root: Path) -> No
     loaded = load(fake, root)
     (instance,) = pins.instances(root)
     assert instance == loaded.instance and instance.name == "host"
-    assert set(instance.links()) == {*engine.PROGRAMS.values(), engine.SWEEP}
-    assert {one.name for one in (instance.directory / "maps").iterdir()} == set(engine.MAPS)
+    assert set(instance.links()) == {*(gate.program for gate in CHOSEN), SWEEP}
+    pinned = {one.name for one in (instance.directory / "maps").iterdir()}
+    assert pinned == {*engine.MAPS, *engine.RINGS}
     assert fake.objects == set() and fake.links == {}
     loaded.close()
     assert open_descriptors() == before
@@ -65,6 +73,30 @@ def test_the_kernels_cast_is_told_to_the_programs_before_they_are_loaded(root: P
     assert fake.rodata[0] == b"\1"
     calls = [call[0] for call in fake.calls]
     assert calls.index("map_initial_value") < calls.index("object_load")
+
+
+def test_programs_that_no_policy_needs_are_not_loaded(root: Path) -> None:
+    fake = FakeLibbpf()
+    load(fake, root).close()
+    spared = [call for call in fake.calls if call[0] == "program_set_autoload"]
+    assert len(spared) == len(GATES) - len(CHOSEN) > 0
+    assert all(call[1] is False for call in spared)
+    assert not any(call[0] == "program_retarget" for call in fake.calls)
+
+
+def test_without_bpf_among_the_lsms_programs_go_to_the_security_functions(root: Path) -> None:
+    fake = FakeLibbpf()
+    load(fake, root, way=Attachment.FMOD_RET).close()
+    targets = {call[2]: call[1] for call in fake.calls if call[0] == "program_retarget"}
+    assert targets == {
+        "security_task_alloc": MODIFY_RETURN,
+        "security_bprm_creds_for_exec": MODIFY_RETURN,
+        "security_bprm_check": MODIFY_RETURN,
+        "security_bprm_committed_creds": TRACE_FENTRY,
+        "security_file_open": MODIFY_RETURN,
+    }
+    names = [call[0] for call in fake.calls]
+    assert names.index("program_retarget") < names.index("object_load")
 
 
 def count_calls(root: Path) -> int:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import errno
 import os
 import struct
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +15,8 @@ import pytest
 
 from guard.errors import HostError
 from guard.kernel import features
+from guard.kernel.attachment import Attachment, preemptible, traceable
+from guard.kernel.gates import GATES
 from guard.kernel.labels import Label, Labels
 from guard.kernel.libbpf import LibbpfError
 from guard.wire.layout import TASK
@@ -98,12 +101,6 @@ INVALID = LibbpfError("load", errno.EINVAL, ["R1 !read_ok"])
             "kernel 6.12.1 refuses LSM programs: load: Operation not permitted (EPERM)",
             PRIVILEGE,
         ),
-        (
-            INVALID,
-            replace(FEATURES, lsm_list=("landlock", "apparmor")),
-            "bpf is not among this kernel's LSMs, so LSM programs would have no effect",
-            "add bpf to the lsm= list of the kernel command line and boot again",
-        ),
     ],
 )
 def test_a_refusal_is_one_sentence_with_its_remedy(
@@ -124,13 +121,13 @@ def test_a_refusal_without_a_known_cause_is_the_kernels_own_with_its_log() -> No
 
 
 class WithoutBtf:
-    def kernel_functions(self, names: tuple[str, ...]) -> frozenset[str]:
+    def kernel_functions(self, names: Iterable[str]) -> dict[str, int]:
         raise LibbpfError("kernel BTF", errno.ENOENT, [])
 
 
 class WithFunctions:
-    def kernel_functions(self, names: tuple[str, ...]) -> frozenset[str]:
-        return frozenset(names)
+    def kernel_functions(self, names: Iterable[str]) -> dict[str, int]:
+        return dict.fromkeys(names, 2)
 
 
 @pytest.fixture
@@ -143,7 +140,12 @@ def pretended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_a_kernel_without_anything_is_described_as_that(pretended: Path) -> None:
     found = features.probe(WithoutBtf(), "5.4")  # type: ignore[arg-type]
-    assert found == features.Features("5.4", False, None, frozenset(), False)
+    assert (found.btf, found.lsm_list, found.functions, found.rename_lock) == (
+        False,
+        None,
+        {},
+        False,
+    )
     assert not found.rdonly_cast
 
 
@@ -165,6 +167,45 @@ def test_a_name_that_only_ends_like_the_lock_is_not_the_lock(pretended: Path) ->
 def test_btf_that_libbpf_cannot_read_is_none(pretended: Path) -> None:
     (pretended / "KERNEL_BTF").write_bytes(b"")
     assert not features.probe(WithoutBtf(), "6.12").btf  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("preempt", "version", "command_line", "wanted"),
+    [
+        ("none (voluntary) full\n", "#1 SMP PREEMPT_DYNAMIC", "preempt=full", False),
+        ("none voluntary (full)\n", "#1 SMP PREEMPT_DYNAMIC", "", True),
+        ("none voluntary full (lazy)\n", "#1 SMP PREEMPT_DYNAMIC", "", True),
+        (None, "#1 SMP PREEMPT_DYNAMIC", "quiet preempt=voluntary", False),
+        (None, "#1 SMP PREEMPT_DYNAMIC", "preempt=voluntary preempt=full", True),
+        (None, "#1 SMP PREEMPT_DYNAMIC", "quiet", True),
+        (None, "#1 SMP", "quiet", False),
+    ],
+)
+def test_whether_a_kernel_preempts_itself(
+    preempt: str | None, version: str, command_line: str, wanted: bool
+) -> None:
+    assert preemptible(preempt, version, command_line) is wanted
+
+
+def test_security_functions_are_no_sound_place_on_a_kernel_that_preempts_itself() -> None:
+    still = replace(FEATURES, lsm_list=("landlock",), preemptible=False)
+    assert features.attachment(still) is Attachment.FMOD_RET
+    assert features.attachment(FEATURES) is Attachment.LSM
+    features.require_sound(Attachment.FMOD_RET, still, allow_degraded=False)
+    preempting = replace(still, preemptible=True)
+    features.require_sound(Attachment.FMOD_RET, preempting, allow_degraded=True)
+    features.require_sound(Attachment.LSM, preempting, allow_degraded=False)
+    with pytest.raises(HostError, match="can be passed by") as caught:
+        features.require_sound(Attachment.FMOD_RET, preempting, allow_degraded=False)
+    assert caught.value.remedy is not None and "--allow-degraded" in caught.value.remedy
+
+
+def test_a_function_with_other_parameters_than_its_hook_stands_in_for_nothing() -> None:
+    (gate,) = [gate for gate in GATES if gate.program == "guard_file_open"]
+    same = {gate.function: 1, "security_file_open": 1}
+    assert traceable([gate], same) == {gate.function: 1}
+    assert traceable([gate], {**same, "security_file_open": 2}) == {}
+    assert traceable([gate], {gate.function: 1}) == {}
 
 
 def test_a_refusal_is_an_error_for_people() -> None:
