@@ -205,7 +205,7 @@ def _loaded(
     handle = libbpf.object_open(str(path))
     try:
         shift = 1 << FLOW_SHIFT
-        value = {
+        value: dict[str, int | tuple[int, ...]] = {
             "table_mask": (1 << constants.bits) - 1,
             "flow_timeout": -(-FLOW_SECONDS * constants.ticks // shift),
             "fragment_timeout": -(-FRAGMENT_SECONDS * constants.ticks // shift),

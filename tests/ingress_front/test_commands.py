@@ -310,10 +310,10 @@ def test_a_capture_is_judged_by_the_compiled_filter(
     assert (done.returncode, done.stderr) == (0, "")
     assert sorted(done.stdout.splitlines()) == sorted(
         [
-            "allow     web                      2 packets, 108 bytes",
-            "drop      block                    1 packets, 54 bytes",
-            "drop      default                  1 packets, 54 bytes",
-            "drop      truncated                1 packets, 30 bytes",
+            f"allow     {'web':24}  2 packets, 108 bytes",
+            f"drop      {'block':24}  1 packets, 54 bytes",
+            f"drop      {'default':24}  1 packets, 54 bytes",
+            f"drop      {'truncated':24}  1 packets, 30 bytes",
             "left out  1 packets: larger than 3300 bytes, which a test run does not take",
         ]
     )
