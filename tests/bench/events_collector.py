@@ -24,6 +24,7 @@ from guard.audit.fast import Fast, slowly  # noqa: E402
 from guard.audit.gather import Gatherer, Inlet, SpoolOutlet  # noqa: E402
 from guard.audit.lifecycle import Lifecycle  # noqa: E402
 from guard.audit.origin import read_origin  # noqa: E402
+from guard.audit.pace import rest  # noqa: E402
 from guard.audit.record import Recorder, Resolution  # noqa: E402
 from guard.audit.render_json import JsonRenderer  # noqa: E402
 from guard.audit.ring import map_ring  # noqa: E402
@@ -34,8 +35,6 @@ from tests.bench.events_source import RING_BYTES  # noqa: E402
 
 # Blocks in a row before everything else gets its turn, as in the daemon.
 BLOCKS = 64
-# After a drain: what comes meanwhile costs neither side a wakeup of its own.
-REST_SECONDS = 0.02
 SETTLE_SECONDS = 1.0
 
 
@@ -96,10 +95,12 @@ def main() -> None:
     due = time.monotonic() + SETTLE_SECONDS
     spent = time.process_time()
     begun = time.monotonic()
+    moved, looked = 0, begun
     while True:
         for _ in range(BLOCKS):
-            if not gatherer.collect():
+            if not (block := gatherer.collect()):
                 break
+            moved += block
             if not first:
                 first = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
         else:
@@ -110,7 +111,9 @@ def main() -> None:
             due = now + SETTLE_SECONDS
         if any(fd == 0 for fd, _ in poll.poll(max(0, int((due - now) * 1000)))):
             break
-        time.sleep(REST_SECONDS)
+        emptied = time.monotonic()
+        time.sleep(rest(moved, emptied - looked))
+        moved, looked = 0, emptied
     while gatherer.collect():
         pass
     told = {
