@@ -251,7 +251,7 @@ class _Section:
             destination_sets=destination_sets,
             destination_excepts=self._excepts(fields, "not-to"),
             protocols=self._protocols(fields, word),
-            source_ports=readings.ranges_of(fields, "from-port", limits_ingress.PORT),
+            source_ports=readings.ranges_of(fields, "sport", limits_ingress.PORT),
             destination_ports=readings.ranges_of(fields, "port", limits_ingress.PORT),
             tcp_flags=readings.tcp_flags(fields["flags"].value) if "flags" in fields else (),
             icmp_types=readings.types_of(fields, "icmp", ICMP_TYPES),

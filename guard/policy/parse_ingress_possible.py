@@ -17,7 +17,7 @@ def require_possible(match: FlowMatch, fields: Mapping[str, Field], findings: Fi
     protocols = set(match.protocols)
     for name, wanted, what in (
         ("port", WITH_PORTS, "these protocols have no ports"),
-        ("from-port", WITH_PORTS, "these protocols have no ports"),
+        ("sport", WITH_PORTS, "these protocols have no ports"),
         ("flags", {TCP}, "only TCP has these flags"),
         ("icmp", {ICMP}, "only icmp has these types"),
         ("icmp6", {ICMP6}, "only icmp6 has these types"),
@@ -28,7 +28,7 @@ def require_possible(match: FlowMatch, fields: Mapping[str, Field], findings: Fi
             _impossible(findings, fields[name], what)
             return
     typed = [name for name in ("icmp", "icmp6") if name in fields]
-    for name in ("port", "from-port", "flags"):
+    for name in ("port", "sport", "flags"):
         if name in fields and typed:
             _impossible(findings, fields[name], f"{typed[0]} packets have none")
             return

@@ -303,7 +303,7 @@ INGRESS_RULE, INGRESS_RULE_FORMS = _shape(
         ("to", Form.ADDRESSES, "Destination addresses: prefixes, and sets as '@NAME'."),
         ("not-to", Form.PREFIXES, "Of those, the ones that the rule leaves alone."),
         ("port", Form.PORTS, "Destination ports: numbers, and ranges such as 8000-8080."),
-        ("from-port", Form.PORTS, "Source ports: numbers and ranges."),
+        ("sport", Form.PORTS, "Source ports: numbers and ranges."),
         (
             "flags",
             Form.TCP_FLAGS,
