@@ -10,10 +10,19 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import stat
 from pathlib import Path
 from typing import NamedTuple
 
 from guard.audit.spool_files import SERIES, cursor_names, cursor_path
+
+# Bytes of a cursor file: two places of six numbers are some 300.
+_LONGEST = 4096
+
+
+# A cursor has some 400 bytes, and a host a handful of sinks.
+SIZE_LIMIT = 1 << 14
+CURSORS_LIMIT = 64
 
 
 class Place(NamedTuple):
@@ -79,18 +88,30 @@ def decode(data: bytes) -> Position:
 
 
 def load(path: Path) -> Position | None:
-    """The position at a path; None if there is no file. Raises CursorUnreadable and OSError."""
+    """The position at a path; None if there is no file. Raises CursorUnreadable and OSError.
+
+    The collector reads what readers wrote, and may trust none of them: nothing
+    but a small regular file is read, and a FIFO or a link is waited for or
+    followed by nobody.
+    """
     try:
-        return decode(path.read_bytes())
+        file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError:
         return None
+    try:
+        status = os.fstat(file)
+        if not stat.S_ISREG(status.st_mode) or status.st_size > SIZE_LIMIT:
+            raise CursorUnreadable("not a small regular file")
+        return decode(os.read(file, SIZE_LIMIT))
+    finally:
+        os.close(file)
 
 
 def load_all(directory: Path) -> dict[str, Position]:
-    """The positions of all of a spool's cursors that can be read, by name. Never raises."""
+    """The positions of a spool's first cursors that can be read, by name. Never raises."""
     found: dict[str, Position] = {}
     with contextlib.suppress(OSError):
-        for name in cursor_names(directory):
+        for name in cursor_names(directory)[:CURSORS_LIMIT]:
             with contextlib.suppress(CursorUnreadable, OSError):
                 position = load(cursor_path(directory, name))
                 if position is not None:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from pathlib import Path
 
@@ -271,6 +272,25 @@ def test_an_unreadable_cursor_is_kept_and_reading_begins_anew(tmp_path: Path, te
     assert numbers(read_all(reader)) == [0, 1, 2]
 
 
+@pytest.mark.parametrize("kind", ["fifo", "link", "huge", "directory"])
+def test_a_collector_trusts_no_cursor(tmp_path: Path, kind: str) -> None:
+    spool = Spool(tmp_path / "s", SMALL, QuickDisk())
+    planted = tmp_path / "s" / CURSORS / "planted"
+    if kind == "fifo":
+        os.mkfifo(planted)  # reading it would wait for ever
+    elif kind == "link":
+        planted.symlink_to("/dev/zero")
+    elif kind == "huge":
+        with planted.open("wb") as file:
+            file.truncate(1 << 40)
+    else:
+        planted.mkdir()
+    for number in range(60):
+        spool.append("others", numbered([number], size=1000))
+    assert spool.cursors() == {}
+    assert spool.losses.total(SpoolCause.EXPIRED) > 0
+
+
 def test_segments_and_cursors_are_nobody_elses_to_read(tmp_path: Path) -> None:
     spool = Spool(tmp_path / "s")
     spool.append("denials", numbered([0]))
@@ -355,3 +375,17 @@ def test_written_is_acknowledged_spooled_or_expired(
         never = spool.losses.total(SpoolCause.FULL, series)
         if spool.losses.total(SpoolCause.EXPIRED, "denials") == 0:  # they may have expired
             assert len(offered) == len(mine) + place.expired + never
+
+
+def test_what_a_reader_puts_in_place_of_a_cursor_does_not_hold_up_the_collector(
+    tmp_path: Path,
+) -> None:
+    """Readers may write there, and are less privileged: a FIFO would be waited for for ever."""
+    spool = Spool(tmp_path / "spool")
+    cursors = tmp_path / "spool/cursors"
+    os.mkfifo(cursors / "fifo")
+    (cursors / "link").symlink_to("/dev/zero")
+    (cursors / "directory").mkdir()
+    (cursors / "endless").write_bytes(b"[" * 100_000)
+    assert spool.cursors() == {}
+    spool.close()
