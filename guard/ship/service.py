@@ -21,6 +21,7 @@ from structlog.typing import FilteringBoundLogger
 from guard.audit.clock import Clock
 from guard.audit.origin import read_origin
 from guard.errors import GuardError
+from guard.policy.diagnostic import printable
 from guard.ship import metrics
 from guard.ship.build import Make, maker
 from guard.ship.config import Config, SinkConfig
@@ -115,7 +116,8 @@ class Service:
         stats = {one.worker.name: one.worker.stats for one in self._running}
         down = [f"{name} ({one.because})" for name, one in stats.items() if one.failing_since]
         if down:
-            return f"failing: {'; '.join(down)[:400]}"
+            # Receivers' words: a newline would begin another assignment to systemd.
+            return printable(f"failing: {'; '.join(down)[:400]}")
         return f"{len(stats)} sinks, {sum(one.delivered for one in stats.values())} delivered"
 
     def metrics(self) -> bytes:

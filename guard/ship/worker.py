@@ -32,6 +32,11 @@ from guard.ship.sink import Message, Outcome, Refused, Sink, Unavailable
 from guard.ship.source import NoSpool, Source
 from guard.ship.stats import Stats
 
+# How often a batch may fail for a reason that no sink foresaw, before it is
+# treated like one that the receiver refuses: whoever finds a record that a
+# sink stumbles over must not be able to silence it.
+BUG_TRIES = 3
+
 # How often the backlog is looked at, which is two listings of a directory.
 LOOK_SECONDS = 10.0
 
@@ -79,6 +84,7 @@ class _Hand:
     pieces: list[list[Message]]
     letters: list[tuple[Message, str]]
     uncounted: int = 0
+    stumbles: int = 0
 
 
 class Worker:
@@ -197,15 +203,21 @@ class Worker:
         if not hand.pieces:
             return self._finish(hand)
         piece = hand.pieces[-1]
+        sink = self._connect()
         try:
-            outcome = self._connect().send(piece)
+            outcome = sink.send(piece)
+        except Unavailable:
+            raise
         except Refused as error:
             self.stats.sends += 1
-            hand.pieces.pop()
-            if len(piece) == 1:
-                self._refuse(hand, [(piece[0], str(error))], 1)
-            else:
-                hand.pieces += split(piece, error.index)
+            self._divide(hand, str(error), error.index)
+            return 0.0
+        except Exception as error:
+            hand.stumbles += 1
+            if hand.stumbles < BUG_TRIES:
+                raise
+            self._drop_sink()
+            self._divide(hand, f"a bug in guard: {error!r}", None)
             return 0.0
         self.stats.sends += 1
         hand.pieces.pop()
@@ -234,6 +246,14 @@ class Worker:
         if hand.pieces or hand.letters:
             return 0.0
         return self._finish(hand)  # at once: what is not acknowledged comes again after a crash
+
+    def _divide(self, hand: _Hand, because: str, index: int | None) -> None:
+        """Goes on with parts of the piece that was refused; one record alone is the culprit."""
+        piece = hand.pieces.pop()
+        if len(piece) == 1:
+            self._refuse(hand, [(piece[0], because)], 1)
+        else:
+            hand.pieces += split(piece, index)
 
     def _refuse(self, hand: _Hand, letters: list[tuple[Message, str]], count: int) -> None:
         hand.letters += letters

@@ -128,6 +128,19 @@ def test_a_sink_that_fails_and_one_that_hangs_stop_nobody_else(place: Path) -> N
     assert cursors == {"one", "two", "down", "hangs"}
 
 
+def test_a_receivers_words_cannot_speak_to_systemd(place: Path) -> None:
+    class Evil:
+        def __init__(self) -> None:
+            raise Unavailable("HTTP 500: x\nMAINPID=1\n\x1b[2J")
+
+    service = Service(_config(place, _file("one", place)), make_logger(ListSink()), lambda _: Evil)
+    Spool(place / "spool").close()
+    service.start()
+    told = until(lambda: "failing" in service.status() and service.status(), "it fails")
+    assert told == r"failing: one (HTTP 500: x\nMAINPID=1\n\x1b[2J)"
+    service.stop("test")
+
+
 def test_a_later_run_goes_on_where_the_last_one_was(place: Path) -> None:
     spool = Spool(place / "spool")
     for run in range(3):

@@ -287,6 +287,26 @@ def test_a_bug_in_a_sink_is_a_failure_of_that_sink(tmp_path: Path) -> None:
     assert bench.sink.taken == [0]
 
 
+def test_a_record_that_a_sink_stumbles_over_cannot_silence_it(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, lines(*range(30)))
+
+    def stumble(batch: Sequence[Message]) -> Outcome | None:
+        bench.sink.answers.append(stumble)
+        if any(one.record["seq"] == 13 for one in batch):
+            raise UnicodeEncodeError("utf-8", "\ud800", 0, 1, "surrogates not allowed")
+        return None
+
+    bench.sink.answers = [stumble]
+    bench.run(60)
+    assert sorted(bench.sink.taken) == [number for number in range(30) if number != 13]
+    assert bench.spool.acked == 30
+    kept = json.loads((tmp_path / "refused/siem.ndjson").read_bytes())
+    assert kept["id"] == message(13).id
+    assert kept["refused"].startswith("a bug in guard: UnicodeEncodeError('utf-8', ")
+    assert [batch for batch in bench.sink.batches if 13 in batch][:3] == [list(range(10, 20))] * 3
+    bench.assert_law()
+
+
 def test_the_backlog_is_told_while_the_sink_is_down(tmp_path: Path) -> None:
     bench = Bench(tmp_path, lines(*range(100)))
     bench.sink.down = "down"
@@ -324,6 +344,8 @@ def test_whatever_happens_every_record_is_delivered_or_kept_and_none_is_forgotte
     tmp = tmp_path_factory.mktemp("w")
     bench = Bench(tmp, lines(*range(60)), Plan(records=at_once))
     bench.sink.poison = poison
+    # More bugs than BUG_TRIES would make the records around them dead letters, rightly.
+    script = [word if word != "bug" or at % 30 == 0 else "cut" for at, word in enumerate(script)]
     bench.sink.answers = [act(word) for word in script]  # type: ignore[misc]
     bench.run(3000)
     assert bench.spool.acked == 60
