@@ -14,6 +14,7 @@ from guard.plan.netpatterns import operation_bytes
 from guard.plan.plan import (
     CELL,
     Plan,
+    StartStates,
     Verdict,
     kernel_verdict,
     net_verdict,
@@ -24,7 +25,7 @@ from guard.plan.plan import (
     verdict,
     walk,
 )
-from guard.plan.units import rule_at, rule_verbs
+from guard.plan.units import ANONYMOUS_WORD, rule_at, rule_verbs
 from guard.policy.model import (
     Effect,
     KernelOperation,
@@ -83,10 +84,18 @@ def judge(plan: Plan, bit: int, operation: Operation) -> Decision:
 def tables_verdict(plan: Plan, mask: int, operation: Operation) -> Verdict:
     """What the tables alone say to an operation of a task under the policies ``mask``."""
     if isinstance(operation, PathOperation):
-        return verdict(plan, mask, operation.verb, path_bytes(operation))
+        start, path = _start_and_path(plan, operation)
+        return verdict(plan, mask, operation.verb, path, start)
     if isinstance(operation, NetOperation):
         return net_verdict(plan, mask, operation.verb, net_bytes(operation))
     return kernel_verdict(plan, mask, operation.op)
+
+
+def _start_and_path(plan: Plan, operation: PathOperation) -> tuple[StartStates, bytes]:
+    """Where a walk begins, and the path that it is fed: what has no name is where it begins."""
+    if operation.path == ANONYMOUS_WORD:
+        return plan.anonymous, b"/"
+    return plan.starts[0], path_bytes(operation)
 
 
 def path_bytes(operation: PathOperation) -> bytes:
@@ -125,8 +134,9 @@ def steps(plan: Plan, mask: int, operation: Operation) -> list[Step]:
         return [Step(0, 0, int(operation.op), allow, deny, audit)]
     if isinstance(operation, NetOperation):
         return [_step(plan, 0, plan.net, net_bytes(operation), operation.verb)]
+    start, path = _start_and_path(plan, operation)
     return [
-        _step(plan, number, plan.starts[0].groups[number], path_bytes(operation), operation.verb)
+        _step(plan, number, start.groups[number], path, operation.verb)
         for number, group_mask in enumerate(plan.group_mask)
         if group_mask & mask
     ]

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from guard.cli.check import summary
+from guard.plan.trial import run_tests
 from guard.policy.codes import Code
 from guard.policy.load import Loaded
 from guard.policy.render import Renderer
@@ -32,6 +33,12 @@ def test_a_good_policy_is_clean(path: Path) -> None:
     loaded, shown = rendered(path)
     assert loaded.policies
     assert loaded.diagnostics == (), shown
+
+
+@pytest.mark.parametrize("path", GOOD + READY, ids=lambda path: path.name)
+def test_the_tests_of_a_good_policy_hold_by_text_and_by_tables(path: Path) -> None:
+    trials = run_tests(judge(path.read_bytes()).policies)
+    assert [one.failure for trial in trials for one in trial.outcomes if one.failure] == []
 
 
 @pytest.mark.parametrize("path", BAD, ids=lambda path: path.stem)
