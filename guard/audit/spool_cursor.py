@@ -8,6 +8,7 @@ a whole (written beside, flushed, renamed), so a crash leaves the old or the new
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import stat
@@ -15,10 +16,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 from guard.audit.spool_files import SERIES, cursor_names, cursor_path
-
-# Bytes of a cursor file: two places of six numbers are some 300.
-_LONGEST = 4096
-
 
 # A cursor has some 400 bytes, and a host a handful of sinks.
 SIZE_LIMIT = 1 << 14
@@ -98,6 +95,10 @@ def load(path: Path) -> Position | None:
         file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError:
         return None
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise CursorUnreadable("a symbolic link") from None
+        raise
     try:
         status = os.fstat(file)
         if not stat.S_ISREG(status.st_mode) or status.st_size > SIZE_LIMIT:
