@@ -100,6 +100,7 @@ class Limit(IntEnum):
     FLOW_BUCKETS = 16384
     SOURCE_BUCKETS = 65536
     EVENTS_PER_TICK = 8
+    PACKED = 4
     ETHERTYPES = 16
     TARGETS = 64
     HEAD = 128
@@ -255,7 +256,7 @@ INTERFACE = Struct(
 )
 INTERVALS = Struct(
     "ingress_intervals",
-    48,
+    56,
     {
         "base": Field(0, 8, 1, "Q"),
         "shift": Field(8, 4, 1, "I"),
@@ -265,9 +266,11 @@ INTERVALS = Struct(
         "classes": Field(24, 4, 1, "I"),
         "width": Field(28, 4, 1, "I"),
         "rows": Field(32, 4, 1, "I"),
-        "fine": Field(36, 4, 1, "I"),
-        "fine_keys": Field(40, 4, 1, "I"),
-        "fine_classes": Field(44, 4, 1, "I"),
+        "stride": Field(36, 4, 1, "I"),
+        "packed": Field(40, 4, 1, "I"),
+        "fine": Field(44, 4, 1, "I"),
+        "fine_keys": Field(48, 4, 1, "I"),
+        "fine_classes": Field(52, 4, 1, "I"),
     },
 )
 PROBE = Struct(
@@ -301,7 +304,7 @@ RATE = Struct(
 )
 ROOT = Struct(
     "ingress_root",
-    6104,
+    6136,
     {
         "abi": Field(0, 4, 1, "I"),
         "generation": Field(4, 4, 1, "I"),
@@ -321,15 +324,15 @@ ROOT = Struct(
         "ones": Field(60, 4, 1, "I"),
         "zero": Field(64, 8, 1, "Q"),
         "ethertypes": Field(72, 32, 16, "H"),
-        "source4": Field(104, 48, 1, "ingress_intervals"),
-        "source6": Field(152, 48, 1, "ingress_intervals"),
-        "destination4": Field(200, 48, 1, "ingress_intervals"),
-        "destination6": Field(248, 48, 1, "ingress_intervals"),
-        "field": Field(296, 144, 18, "ingress_field_table"),
-        "shape": Field(440, 32, 4, "ingress_shape"),
-        "rate": Field(472, 1536, 64, "ingress_rate"),
-        "services": Field(2008, 2048, 256, "ingress_service"),
-        "interfaces": Field(4056, 2048, 256, "ingress_interface"),
+        "source4": Field(104, 56, 1, "ingress_intervals"),
+        "source6": Field(160, 56, 1, "ingress_intervals"),
+        "destination4": Field(216, 56, 1, "ingress_intervals"),
+        "destination6": Field(272, 56, 1, "ingress_intervals"),
+        "field": Field(328, 144, 18, "ingress_field_table"),
+        "shape": Field(472, 32, 4, "ingress_shape"),
+        "rate": Field(504, 1536, 64, "ingress_rate"),
+        "services": Field(2040, 2048, 256, "ingress_service"),
+        "interfaces": Field(4088, 2048, 256, "ingress_interface"),
     },
 )
 RULE = Struct(

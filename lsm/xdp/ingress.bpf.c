@@ -52,7 +52,7 @@ static __noinline __u32 observe(struct xdp_md *ctx, const struct packet *p, cons
 		d.slot = rule->slot;
 		d.sample = rule->sample;
 		d.generation = root->generation;
-		account(ctx, p, &d, false, rule->action == INGRESS_ACTION_AUDIT);
+		account_rule(ctx, p, &d, rule->action == INGRESS_ACTION_AUDIT);
 		if (rule->action == INGRESS_ACTION_MIRROR)
 			mirror = rule->target + 1;
 	}
@@ -178,8 +178,8 @@ int guard_ingress(struct xdp_md *ctx)
 		classify(tables, root, p, ctx, rows);
 		if (flags & INGRESS_FLAG_OBSERVERS)
 			mirror = observe(ctx, p, tables, rows);
-		bit = rows->wide ? first_rule_wide(tables, root, rows) :
-				   first_rule(tables, root, rows);
+		bit = rows->wide ? first_rule_wide(tables, rows) :
+				   first_rule(tables, rows);
 	}
 	rule = rule_at(tables, root, INGRESS_LIMIT_OBSERVERS + bit);
 	if (bit != NO_RULE && rule->action <= INGRESS_ACTION_REJECT) {

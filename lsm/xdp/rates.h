@@ -23,7 +23,7 @@ static __always_inline bool fits(__u64 *ahead, __u64 cost, __u64 tolerance)
 	return true;
 }
 
-GLOBAL int within_rule(__u32 slot, __u64 cost, __u64 tolerance)
+static __noinline int within_rule(__u32 slot, __u64 cost, __u64 tolerance)
 {
 	__u64 now = bpf_jiffies64() << RATE_SHIFT;
 	__u64 *bucket = bpf_map_lookup_elem(&ingress_rates, &slot);
@@ -49,7 +49,7 @@ GLOBAL int within_rule(__u32 slot, __u64 cost, __u64 tolerance)
  * forged sources lets nobody off. Where both ways are over, the newcomer waits
  * with them.
  */
-GLOBAL int within_source(const struct packet *p, __u32 slot, __u64 cost,
+static __noinline int within_source(const struct packet *p, __u32 slot, __u64 cost,
 				     __u64 tolerance)
 {
 	__u64 now = bpf_jiffies64() << RATE_SHIFT & SOURCE_TIME;
@@ -94,10 +94,13 @@ GLOBAL int within_source(const struct packet *p, __u32 slot, __u64 cost,
 }
 
 /* Whether the packet is within the limit; takes from its bucket if so. */
-static __always_inline bool within(const struct ingress_rate *rate, const struct packet *p)
+GLOBAL int within(const struct ingress_rate *rate, const struct packet *p)
 {
-	__u64 cost = ((rate->bytes ? p->length : 1) * rate->multiplier) >> RATE_SHIFT;
+	__u64 cost;
 
+	if (!rate || !p)
+		return false;
+	cost = ((rate->bytes ? p->length : 1) * rate->multiplier) >> RATE_SHIFT;
 	if (rate->by_source)
 		return within_source(p, rate->slot, cost, rate->tolerance);
 	return within_rule(rate->slot, cost, rate->tolerance);

@@ -98,4 +98,13 @@ static __always_inline void account(struct xdp_md *ctx, const struct packet *p,
 	record(ctx, p, d, count);
 }
 
+/* The same, for where time is less dear than what the verifier has to follow. */
+GLOBAL int account_rule(struct xdp_md *ctx, const struct packet *p,
+			const struct ingress_decision *d, int wanted)
+{
+	if (p && d)
+		account(ctx, p, d, false, wanted);
+	return 0;
+}
+
 #endif

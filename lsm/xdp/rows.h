@@ -14,6 +14,8 @@ struct rows {
 	__u32 shape[INGRESS_LIMIT_SHAPES];
 	__u32 timed;	/* added to the source's */
 	__u32 wide;	/* the shapes and timed are there */
+	__u32 source_packed;
+	__u32 destination_packed;
 };
 
 #define NO_RULE 0xffffffff
@@ -34,42 +36,126 @@ static __always_inline __u64 common_wide(const __u8 *tables, const struct rows *
 	       *AT(__u64, tables, rows->shape[1] + at) & *AT(__u64, tables, rows->shape[2] + at);
 }
 
-/* The body of the two functions below: the first bit that `word_at` finds in all rows. */
-#define FIRST_RULE(word_at)                                                                    \
-	do {                                                                                   \
-		__u32 words = root->summaries * 8 + 24;                                        \
-		for (__u32 s = 0; s < INGRESS_LIMIT_SUMMARIES; s++) {                          \
-			__u64 summary;                                                         \
-			if (s >= root->summaries)                                              \
-				break;                                                         \
-			summary = word_at(tables, rows, s * 8 + 8);                              \
-			for (int i = 0; i < 64; i++) {                                         \
-				__u32 number;                                                  \
-				__u64 word;                                                    \
-				if (!summary)                                                  \
-					break;                                                 \
-				number = s * 64 + lowest_bit(summary);                         \
-				/* The verifier is to forget what it knows: one state a round. */ \
-				summary = (summary & (summary - 1)) ^ root->zero;              \
-				word = word_at(tables, rows, words + number * 8);              \
-				if (word)                                                      \
-					return number * 64 + lowest_bit(word);                 \
-			}                                                                      \
-		}                                                                              \
-		return NO_RULE;                                                                \
-	} while (0)
-
-/* The first deciding rule that matches: its bit, or NO_RULE. */
-static __always_inline __u32 first_rule(const __u8 *tables, const struct ingress_root *root,
-				   const struct rows *rows)
+/* A deciding word of an address's row, which may be packed; `words` is where they begin. */
+static __always_inline __u64 word_of(const __u8 *tables, __u32 row, __u32 packed, __u32 words,
+				     __u32 number)
 {
-	FIRST_RULE(common);
+	const __u64 *at;
+	__u64 word = 0;
+
+	if (!packed)
+		return *AT(__u64, tables, row + words + number * 8);
+	at = AT(__u64, tables, row + words);
+#pragma unroll
+	for (int i = 0; i < INGRESS_LIMIT_PACKED; i++) {
+		__u64 differs = (at[0] >> 16 * i & 0xffff) ^ number;
+
+		/* All ones where nothing differs, and no branch. */
+		differs = (differs - 1) >> 63;
+		OPAQUE(differs);
+		word |= at[1 + i] & -differs;
+	}
+	return word;
 }
 
-static __noinline __u32 first_rule_wide(const __u8 *tables, const struct ingress_root *root,
-					const struct rows *rows)
+/* One deciding word of what the rows have in common. */
+static __always_inline __u64 deciding(const __u8 *tables, const struct rows *rows, __u32 words,
+				      __u32 number)
 {
-	FIRST_RULE(common_wide);
+	return word_of(tables, rows->source, rows->source_packed, words, number) &
+	       word_of(tables, rows->destination, rows->destination_packed, words, number) &
+	       *AT(__u64, tables, rows->service + words + number * 8);
+}
+
+static __always_inline __u64 deciding_wide(const __u8 *tables, const struct rows *rows,
+					   __u32 words, __u32 number)
+{
+	__u32 at = words + number * 8;
+
+	return (word_of(tables, rows->source, rows->source_packed, words, number) |
+		*AT(__u64, tables, rows->timed + at)) &
+	       word_of(tables, rows->destination, rows->destination_packed, words, number) &
+	       *AT(__u64, tables, rows->service + at) & *AT(__u64, tables, rows->shape[0] + at) &
+	       *AT(__u64, tables, rows->shape[1] + at) & *AT(__u64, tables, rows->shape[2] + at);
+}
+
+/* A search for the first bit that is in all rows: the summary word under way, what it found. */
+struct search {
+	const __u8 *tables;
+	const struct rows *rows;
+	__u64 summary;
+	__u32 number;	/* of the summary word */
+	__u32 found;	/* a rule's bit */
+};
+
+#define NOT_YET 0xfffffffe
+
+/* One word, or the next summary word; true when the search is over. */
+static __always_inline bool search_on(struct search *s, bool wide)
+{
+	const struct ingress_root *root = (const void *)s->tables;
+	__u32 number;
+	__u64 word;
+
+	if (!s->summary) {
+		s->number++;
+		if (s->number >= root->summaries) {
+			s->found = NO_RULE;
+			return true;
+		}
+		number = 8 + (s->number & (INGRESS_LIMIT_SUMMARIES - 1)) * 8;
+		s->summary = wide ? common_wide(s->tables, s->rows, number) :
+				    common(s->tables, s->rows, number);
+		return false;
+	}
+	number = s->number * 64 + lowest_bit(s->summary);
+	/* The verifier is to forget what it knows: one state a round. */
+	s->summary = (s->summary & (s->summary - 1)) ^ root->zero;
+	word = wide ? deciding_wide(s->tables, s->rows, root->summaries * 8 + 24, number) :
+		      deciding(s->tables, s->rows, root->summaries * 8 + 24, number);
+	if (!word)
+		return false;
+	s->found = number * 64 + lowest_bit(word);
+	return true;
+}
+
+static long search_narrow(__u64 round, void *search)
+{
+	return search_on(search, false);
+}
+
+static long search_wide(__u64 round, void *search)
+{
+	return search_on(search, true);
+}
+
+/* Rounds before the rest goes to a helper: most packets need two or three. */
+#define QUICK_ROUNDS 6
+#define ALL_ROUNDS (INGRESS_LIMIT_WORDS + INGRESS_LIMIT_SUMMARIES)
+
+/* The first deciding rule that matches: its bit, or NO_RULE. */
+static __always_inline __u32 first_rule(const __u8 *tables, const struct rows *rows)
+{
+	struct search s = { .tables = tables, .rows = rows, .found = NOT_YET };
+
+	s.summary = common(tables, rows, 8);
+	for (int i = 0; i < QUICK_ROUNDS; i++)
+		if (search_on(&s, false))
+			return s.found;
+	bpf_loop(ALL_ROUNDS, search_narrow, &s, 0);
+	return s.found;
+}
+
+static __noinline __u32 first_rule_wide(const __u8 *tables, const struct rows *rows)
+{
+	struct search s = { .tables = tables, .rows = rows, .found = NOT_YET };
+
+	s.summary = common_wide(tables, rows, 8);
+	for (int i = 0; i < QUICK_ROUNDS; i++)
+		if (search_on(&s, true))
+			return s.found;
+	bpf_loop(ALL_ROUNDS, search_wide, &s, 0);
+	return s.found;
 }
 
 /* The position of one field of a shape. */
@@ -190,11 +276,13 @@ static __always_inline void classify_source(const __u8 *tables, const struct ing
 	if (p->family == 4) {
 		if (root->flags & INGRESS_FLAG_SOURCE4)
 			class = class4(tables, &root->source4, p->source_low);
-		rows->source = root->source4.rows + class * root->stride;
+		rows->source = root->source4.rows + class * root->source4.stride;
+		rows->source_packed = root->source4.packed;
 	} else {
 		if (root->flags & INGRESS_FLAG_SOURCE6)
 			class = class6(tables, &root->source6, p->source_high, p->source_low);
-		rows->source = root->source6.rows + class * root->stride;
+		rows->source = root->source6.rows + class * root->source6.stride;
+		rows->source_packed = root->source6.packed;
 	}
 }
 
@@ -207,12 +295,14 @@ static __always_inline void classify(const __u8 *tables, const struct ingress_ro
 	if (p->family == 4) {
 		if (root->flags & INGRESS_FLAG_DESTINATION4)
 			class = class4(tables, &root->destination4, p->destination_low);
-		rows->destination = root->destination4.rows + class * root->stride;
+		rows->destination = root->destination4.rows + class * root->destination4.stride;
+		rows->destination_packed = root->destination4.packed;
 	} else {
 		if (root->flags & INGRESS_FLAG_DESTINATION6)
 			class = class6(tables, &root->destination6, p->destination_high,
 				       p->destination_low);
-		rows->destination = root->destination6.rows + class * root->stride;
+		rows->destination = root->destination6.rows + class * root->destination6.stride;
+		rows->destination_packed = root->destination6.packed;
 	}
 	rows->service = service_row(tables, root, p);
 	rows->wide = root->flags & INGRESS_FLAG_WIDE;

@@ -32,6 +32,7 @@ enum ingress_limit {
 	INGRESS_LIMIT_FLOW_BUCKETS = 16384, /* of eight flows each */
 	INGRESS_LIMIT_SOURCE_BUCKETS = 65536, /* of two sources' rates each */
 	INGRESS_LIMIT_EVENTS_PER_TICK = 8, /* records of one slot on one CPU in a jiffy */
+	INGRESS_LIMIT_PACKED = 4,	/* words in a packed row */
 	INGRESS_LIMIT_ETHERTYPES = 16,
 	INGRESS_LIMIT_TARGETS = 64,	/* interfaces, and CPUs, of redirect and mirror rules */
 	INGRESS_LIMIT_HEAD = 128,	/* bytes of the frame in an event */
@@ -143,6 +144,8 @@ struct ingress_intervals {
 	__u32 classes;	/* of interval i, which ends before key i */
 	__u32 width;	/* bytes of a class: 1 or 2, v6: 4; 0: the class is i & 1 */
 	__u32 rows;	/* class 0's row */
+	__u32 stride;	/* bytes of one of them */
+	__u32 packed;	/* they are packed */
 	__u32 fine;	/* v6: struct ingress_fine of classes with INGRESS_CLASS_FINE */
 	__u32 fine_keys; /* v6: u64 low halves */
 	__u32 fine_classes; /* v6: u16 */
@@ -215,7 +218,10 @@ struct ingress_interface {
  * One generation, never written after it was switched in; tables follow. A row
  * is a word that may say the whole answer (enum ingress_final), `summaries`
  * words with a bit for each nonzero word of deciding rules, one word of
- * observers, one of limits, then `words` words of deciding rules.
+ * observers, one of limits, then `words` words of deciding rules. A packed row
+ * (of an address) has, in the place of the last, one word with the numbers of
+ * INGRESS_LIMIT_PACKED words, 16 bits each, and those words: most addresses
+ * are in a few rules, and ten thousand long rows would fill the caches.
  */
 struct ingress_root {
 	__u32 abi;

@@ -15,7 +15,7 @@ from guard.plan.ingress import lists, rates, services, shapes
 from guard.plan.ingress.addresses import Addresses
 from guard.plan.ingress.addresses import cut as cut_addresses
 from guard.plan.ingress.blob import Blob
-from guard.plan.ingress.classes import I64, U64, rows
+from guard.plan.ingress.classes import I64, U64, pack, rows
 from guard.plan.ingress.errors import IngressError
 from guard.plan.ingress.order import (
     OBSERVING,
@@ -201,17 +201,32 @@ class _Builder:
             flags |= int(flag) if is_so else 0
         return flags
 
-    def _place_rows(self, table: U64, final: I64 | None = None) -> int:
-        """Put rows of observers, limits and deciding words down, each after its summary."""
+    def _head(self, table: U64, final: I64 | None = None) -> U64:
+        """What every row begins with: the final word, summaries, observers, limits."""
         used = table[:, 2:] != 0
         padded = np.zeros((len(table), self.order.summaries * WORD), dtype=bool)
         padded[:, : used.shape[1]] = used
         summary = np.packbits(padded, axis=1, bitorder="little").view(np.uint64)
         if final is None:
             final = np.zeros(len(table), dtype=np.int64)
-        return self.blob.place(
-            np.concatenate((final.view(np.uint64)[:, None], summary, table), axis=1)
-        )
+        return np.concatenate((final.view(np.uint64)[:, None], summary, table[:, :2]), axis=1)
+
+    def _place_rows(self, table: U64) -> int:
+        """Put rows of observers, limits and deciding words down."""
+        return self.blob.place(np.concatenate((self._head(table), table[:, 2:]), axis=1))
+
+    def _place_addresses(self, table: U64, final: I64 | None) -> dict[str, int]:
+        """Put an address's rows down, packed if that makes them smaller."""
+        head, words = self._head(table, final), table[:, 2:]
+        most = int(Limit.PACKED)
+        packed = words.shape[1] > 2 * most and int((words != 0).sum(axis=1).max()) <= most
+        tail = pack(words, most) if packed else words
+        made = np.concatenate((head, tail), axis=1)
+        return {
+            "rows": self.blob.place(made),
+            "stride": made.shape[1] * 8,
+            "packed": int(packed),
+        }
 
     def _addresses(self) -> None:
         sides: list[tuple[str, Callable[[IngressRule], Addresses]]] = [
@@ -240,7 +255,7 @@ class _Builder:
         line = cut_addresses(family, list(by_said), self.sets)
         table = rows(line.classes, line.ranges, own, base)
         final = self._final(table) if name.startswith("source") else None
-        place: dict[str, int] = {"rows": self._place_rows(table, final)}
+        place = self._place_addresses(table, final)
         if len(line.low):
             packed = lists.pack4(line) if family == 4 else lists.pack6(line)
             place |= packed.numbers

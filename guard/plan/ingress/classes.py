@@ -156,6 +156,21 @@ def rows(classes: Classes, ranges: Ranges, bits: list[I64], base: U64) -> U64:
     return out[:-1] | base
 
 
+def pack(words: U64, most: int) -> U64:
+    """Rows of up to ``most`` nonzero words as those words, after one with their numbers.
+
+    The numbers are 16 bits each, from the lowest; 65535 is no number.
+    """
+    row, number = np.nonzero(words)
+    place = np.arange(len(row)) - np.searchsorted(row, row)
+    numbers = np.full((len(words), 4), 0xFFFF, dtype=np.uint16)
+    numbers[row, place] = number
+    out = np.zeros((len(words), 1 + most), dtype=np.uint64)
+    out[:, 0] = numbers.view(np.uint64)[:, 0]
+    out[row, 1 + place] = words[row, number]
+    return out
+
+
 def _words(bits: list[I64]) -> tuple[I64, U64, I64]:
     """For each thing the words that it has bits in, their masks, and how many they are."""
     counts = np.array([len(b) for b in bits], dtype=np.int64)
