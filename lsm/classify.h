@@ -35,10 +35,9 @@ struct object {
 	struct dentry *dentry;
 	__u64 deadline;		       /* CLOCK_MONOTONIC, when classification gives up */
 	__u32 reason;		       /* GUARD_REASON_POLICY when classified */
-	__u16 subject;		       /* nonzero: step the subject automaton, into row[0] */
+	__u16 subject;		       /* nonzero: step the subject automaton, into state[0] */
 	__u16 nameless;		       /* nonzero: the device's start states are the object's own */
-	__u32 row[GUARD_LIMIT_GROUPS]; /* offset of the class's row + 1; 0: not stepped */
-	__u32 class_id[GUARD_LIMIT_GROUPS];
+	__u32 state[GUARD_LIMIT_GROUPS]; /* that the walk ended in, which is never 0; 0: not walked */
 };
 
 /* The lock as something that can be read without a helper, or NULL before 6.2. */
@@ -112,16 +111,20 @@ static __always_inline void begin_object(struct object *object, const struct tab
 	object->reason = zero;
 #pragma unroll
 	for (int group = 0; group < GUARD_LIMIT_GROUPS; group++) {
-		object->row[group] = zero;
-		object->class_id[group] = zero;
+		object->state[group] = zero;
 	}
 }
 
-/* Sets row[into] and class_id[into] from a state. */
-static __always_inline void take_class(struct object *object, __u32 state, int into)
+/* The class that a classified object has in one automaton. */
+static __always_inline __u32 class_in(const struct object *object, int group)
 {
-	object->row[into] = cell(object->tables, state, GUARD_COLUMN_ROW * sizeof(__u32)) + 1;
-	object->class_id[into] = cell(object->tables, state, GUARD_COLUMN_CLASS * sizeof(__u32));
+	return cell(object->tables, object->state[group], GUARD_COLUMN_CLASS * sizeof(__u32));
+}
+
+/* Its row: offset + 1, for verb_row. */
+static __always_inline __u32 row_in(const struct object *object, int group)
+{
+	return cell(object->tables, object->state[group], GUARD_COLUMN_ROW * sizeof(__u32)) + 1;
 }
 
 /* One pass over all automata, needed or not, valid if no rename fell into it. */
@@ -133,10 +136,10 @@ static __always_inline bool pass(struct object *object)
 	for (int group = 0; group < GUARD_LIMIT_GROUPS; group++)
 		states.state[group] = object->subject ? device->subject : device->start[group];
 	if (!object->nameless &&
-	    !walk_deep(object->tables, object->dentry, &states, opaque_zero(object->tables)))
+	    !guard_walk_deep(object->tables, number_of(object->dentry), &states))
 		return false;
 	for (int group = 0; group < GUARD_LIMIT_GROUPS; group++)
-		take_class(object, states.state[group], group);
+		object->state[group] = states.state[group];
 	return true;
 }
 
@@ -183,7 +186,7 @@ static __always_inline bool disconnected(const struct object *object)
 
 /*
  * Classifies object->dentry, in full and from the start. Afterwards reason is
- * GUARD_REASON_POLICY and the rows are filled in, or reason says why the object
+ * GUARD_REASON_POLICY and the states are filled in, or reason says why the object
  * could not be classified.
  */
 static __always_inline void classify(struct object *object)
@@ -199,7 +202,7 @@ static __always_inline void classify(struct object *object)
 	bpf_loop(RENAME_ATTEMPTS, pass_again, object, 0);
 }
 
-/* The masks of ``verb`` in the row at ``row`` - 1, as object->row has it. */
+/* The masks of ``verb`` in the row at ``row`` - 1, as row_in has it. */
 static __always_inline const struct guard_verb_row *verb_row(const struct tables *tables, __u32 row,
 							     __u32 verb)
 {

@@ -54,8 +54,8 @@ static __noinline int decide_verb(const struct object *object, struct report *re
 	by_default = object->tables->root.section[section].default_deny;
 #pragma unroll
 	for (int group = 0; group < GUARD_LIMIT_GROUPS; group++)
-		if (object->row[group])
-			weigh(verdict, verb_row(object->tables, object->row[group], verb), &allow);
+		if (object->state[group])
+			weigh(verdict, verb_row(object->tables, row_in(object, group), verb), &allow);
 	verdict->denied |= verdict->by_rule | (by_default & ~allow);
 	return 0;
 }

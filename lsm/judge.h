@@ -55,7 +55,7 @@ static __noinline int conclude(const struct object *object, const struct request
 			return 0;
 		if (request->hook == GUARD_HOOK_FILE_OPEN &&
 		    (object->reason != GUARD_REASON_POLICY ||
-		     object->class_id[0] != caller->foretold))
+		     class_in(object, 0) != caller->foretold))
 			return 0;
 		report.reason = unrefined(GUARD_REASON_CANARY, zero);
 		report.error = unrefined(-EACCES, zero);

@@ -113,66 +113,41 @@ root_is_0:
 	return d0 == d0->d_sb->s_root ? state : WALK_TOO_DEEP;
 }
 
-/* Components that one call of walk_block steps over; divides GUARD_LIMIT_DEPTH. */
-#define BLOCK 16
+/*
+ * The same for up to GUARD_LIMIT_DEPTH components and all automata together; 0 if
+ * the path is longer. Defined in path.bpf.c; global, so that it is verified once
+ * a program, and by number, because a global function takes no pointer to a dentry.
+ */
+int guard_walk_deep(const struct tables *tables, __u64 leaf, struct states *states);
 
-/* Steps over the ``count`` lowest components down to ``bottom``, BLOCK at most. */
-static __noinline int walk_block(const struct tables *tables, struct dentry *bottom,
-				 struct states *states, __u32 count, __u32 zero)
+/* The number of a dentry's parent; its own at the root, or if it cannot be read. */
+static __always_inline __u64 parent_of(__u64 dentry)
 {
-#pragma unroll
-	for (int i = BLOCK - 1; i >= 0; i--) {
-		const unsigned char *name = (void *)0;
-		struct dentry *at = bottom;
+	__u64 parent = dentry;
 
-		if (i >= unrefined(count, zero))
-			continue;
-#pragma unroll
-		for (int up = 0; up < i; up++)
-			at = at->d_parent;
-		/* By helper: 7.x types the loaded pointer, which a scalar argument refuses. */
-		bpf_probe_read_kernel(&name, sizeof(name), &at->d_name.name);
-		guard_step_all(tables, states, (__u64)name, at->d_name.len);
-	}
-	return 0;
+	bpf_probe_read_kernel(&parent, sizeof(parent),
+			      (void *)dentry + bpf_core_field_offset(struct dentry, d_parent));
+	return parent;
 }
 
-/*
- * The same for up to GUARD_LIMIT_DEPTH components and all automata together.
- * Made to be quick to verify and to need no stack rather than to run fast: the
- * way up is climbed anew for every component, so the cost is quadratic, which
- * the limit keeps below that of a few ordinary system calls.
- * Returns whether the path was short enough.
- *
- * ``zero`` is 0 but not known to be by the verifier.
- */
-static __noinline int walk_deep(const struct tables *tables, struct dentry *leaf,
-				struct states *states, __u32 zero)
+static __always_inline __u64 name_of(__u64 dentry)
 {
-	struct dentry *at = leaf;
-	__u32 depth = zero;
-	int i;
+	__u64 name = 0;
 
-	for (i = 0; i <= GUARD_LIMIT_DEPTH; i++) {
-		struct dentry *parent = at->d_parent;
+	bpf_probe_read_kernel(&name, sizeof(name),
+			      (void *)dentry + bpf_core_field_offset(struct dentry, d_name) +
+				      bpf_core_field_offset(struct qstr, name));
+	return name;
+}
 
-		if (parent == at)
-			break;
-		at = parent;
-		depth++;
-	}
-	depth = unrefined(depth, zero);
-	if (depth > GUARD_LIMIT_DEPTH)
-		return 0;
-	for (int above = GUARD_LIMIT_DEPTH - BLOCK; above >= 0; above -= BLOCK) {
-		if (unrefined(depth, zero) <= above)
-			continue;
-		at = leaf;
-		for (i = 0; i < above; i++)
-			at = at->d_parent;
-		walk_block(tables, at, states, depth - above, zero);
-	}
-	return 1;
+static __always_inline __u32 name_length(__u64 dentry)
+{
+	__u32 size = 0;
+
+	bpf_probe_read_kernel(&size, sizeof(size),
+			      (void *)dentry + bpf_core_field_offset(struct dentry, d_name) +
+				      bpf_core_field_offset(struct qstr, len));
+	return size;
 }
 
 #endif

@@ -2,86 +2,116 @@
 /* Names into events, as global functions: see report.h. Dentries come as numbers. */
 #include "report.h"
 
-static __always_inline __u64 parent_of(__u64 dentry)
-{
-	__u64 parent = 0;
+struct sum {
+	__u64 dentry;
+	__u32 size;
+};
 
-	bpf_probe_read_kernel(&parent, sizeof(parent),
-			      (void *)dentry + bpf_core_field_offset(struct dentry, d_parent));
-	return parent;
+/* bpf_loop's callbacks do one name, and return 1 at the root. */
+static long add_size(__u32 index, struct sum *sum)
+{
+	__u64 parent = parent_of(sum->dentry);
+
+	if (parent == sum->dentry)
+		return 1;
+	sum->size += (name_length(sum->dentry) & NAME_BYTES) + 1;
+	sum->dentry = parent;
+	return 0;
 }
 
-static __always_inline __u32 name_size(__u64 dentry)
+/* ``before``, and the bytes that a writer will want for this dentry. */
+__noinline __u32 guard_names_size(__u64 dentry, __u32 before)
 {
-	__u32 size = 0;
+	struct sum sum = { .dentry = dentry, .size = before };
 
-	bpf_probe_read_kernel(&size, sizeof(size),
-			      (void *)dentry + bpf_core_field_offset(struct dentry, d_name) +
-				      bpf_core_field_offset(struct qstr, len));
-	return size & NAME_BYTES;
+	bpf_loop(GUARD_LIMIT_DEPTH + 1, add_size, &sum, 0);
+	return sum.size;
 }
 
-/* Bytes that a writer will want for this dentry. */
-__noinline __u32 guard_names_size(__u64 dentry)
+/* What the writers of both kinds of event have in common. */
+struct names {
+	__u64 dentry;
+	__u32 at;
+	__u32 flag;
+};
+
+/*
+ * Writes one name and '/' at names->at and goes on to the parent. ``flag`` is in
+ * ``flags`` as long as the root has not been reached. ``limit`` is a constant, and
+ * NAME_BYTES + 1 bytes beyond it are the buffer's too.
+ */
+static __always_inline long write_name(struct names *names, __u32 *flags, char *bytes,
+				       const __u32 limit)
 {
-	__u32 size = 0;
+	__u64 parent = parent_of(names->dentry);
+	__u32 size = name_length(names->dentry) & NAME_BYTES, at = names->at;
 
-	for (int i = 0; i <= GUARD_LIMIT_DEPTH; i++) {
-		__u64 parent = parent_of(dentry);
-
-		if (parent == dentry || !parent)
-			break;
-		size += name_size(dentry) + 1;
-		dentry = parent;
+	if (parent == names->dentry) {
+		*flags &= ~names->flag;
+		return 1;
 	}
-	return size;
+	asm volatile("" : "+r"(at));
+	if (at > limit - NAME_BYTES - 1)
+		return 1;
+	asm volatile("" : "+r"(size));
+	size &= NAME_BYTES;
+	bpf_probe_read_kernel(bytes + at, size, (void *)name_of(names->dentry));
+	at += size;
+	bytes[at] = '/';
+	names->at = at + 1;
+	names->dentry = parent;
+	return 0;
+}
+
+struct short_names {
+	struct names names;
+	struct short_event *event;
+};
+
+struct long_names {
+	struct names names;
+	struct long_event *event;
+};
+
+static long write_short_name(__u32 index, struct short_names *to)
+{
+	return write_name(&to->names, &to->event->event.flags, to->event->bytes,
+			  GUARD_LIMIT_PATHS_SHORT);
+}
+
+static long write_long_name(__u32 index, struct long_names *to)
+{
+	return write_name(&to->names, &to->event->event.flags, to->event->bytes,
+			  GUARD_LIMIT_PATHS_LONG);
 }
 
 /*
  * Writes the dentry's names from the leaf upwards, each followed by '/', from
- * ``at`` on. Returns the offset after the last; sets ``flag`` in the event's
- * flags if the names nearest the root did not fit. ``limit`` is a constant, and
- * NAME_BYTES + 1 bytes beyond it are the buffer's too.
+ * ``at`` on. Returns the offset after the last; ``flag`` is in the event's flags
+ * afterwards if the names nearest the root did not fit.
  */
-static __always_inline __u32 write_names(__u32 *flags, char *bytes, __u32 at, __u64 dentry,
-					 __u32 flag, const __u32 limit)
-{
-	for (int i = 0; i <= GUARD_LIMIT_DEPTH; i++) {
-		__u64 parent = parent_of(dentry), name = 0;
-		__u32 size = name_size(dentry);
-
-		asm volatile("" : "+r"(at));
-		if (at > limit - NAME_BYTES - 1)
-			break;
-		if (parent == dentry)
-			return at;
-		bpf_probe_read_kernel(&name, sizeof(name),
-				      (void *)dentry +
-					      bpf_core_field_offset(struct dentry, d_name) +
-					      bpf_core_field_offset(struct qstr, name));
-		bpf_probe_read_kernel(bytes + at, size, (void *)name);
-		at += size;
-		bytes[at] = '/';
-		at++;
-		dentry = parent;
-	}
-	*flags |= flag;
-	asm volatile("" : "+r"(at));
-	return at > limit ? limit : at;
-}
-
 __noinline __u32 guard_write_short(struct short_event *event, __u32 at, __u64 dentry, __u32 flag)
 {
+	struct short_names to = { { .dentry = dentry, .at = at, .flag = flag }, event };
+
 	if (!event)
 		return 0;
-	return write_names(&event->event.flags, event->bytes, at, dentry, flag,
-			   GUARD_LIMIT_PATHS_SHORT);
+	event->event.flags |= flag;
+	bpf_loop(GUARD_LIMIT_DEPTH + 1, write_short_name, &to, 0);
+	at = to.names.at;
+	asm volatile("" : "+r"(at));
+	return at > GUARD_LIMIT_PATHS_SHORT ? GUARD_LIMIT_PATHS_SHORT : at;
 }
 
 __noinline __u32 guard_write_long(struct long_event *event, __u32 at, __u64 dentry, __u32 flag)
 {
+	struct long_names to = { { .dentry = dentry, .at = at, .flag = flag }, event };
+
 	if (!event)
 		return 0;
-	return write_names(&event->event.flags, event->bytes, at, dentry, flag,
-			   GUARD_LIMIT_PATHS_LONG);
+	event->event.flags |= flag;
+	bpf_loop(GUARD_LIMIT_DEPTH + 1, write_long_name, &to, 0);
+	at = to.names.at;
+	asm volatile("" : "+r"(at));
+	return at > GUARD_LIMIT_PATHS_LONG ? GUARD_LIMIT_PATHS_LONG : at;
 }

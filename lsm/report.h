@@ -23,7 +23,7 @@ struct long_event {
 };
 
 /* Defined once in report.bpf.c; global, so that each is verified once a program. */
-__u32 guard_names_size(__u64 dentry);
+__u32 guard_names_size(__u64 dentry, __u32 before);
 __u32 guard_write_short(struct short_event *event, __u32 at, __u64 dentry, __u32 flag);
 __u32 guard_write_long(struct long_event *event, __u32 at, __u64 dentry, __u32 flag);
 
@@ -139,7 +139,7 @@ static __always_inline void describe(struct guard_event *event, const struct obj
 
 #pragma unroll
 	for (int group = 0; group < GUARD_LIMIT_GROUPS; group++)
-		event->class_id[group] = object->row[group] ? object->class_id[group] : 0;
+		event->class_id[group] = object->state[group] ? class_in(object, group) : 0;
 	if (inode) {
 		event->inode = inode->i_ino;
 		if (!inode->i_nlink)
@@ -198,12 +198,12 @@ static __noinline int send(const struct object *object, const struct report *rep
 {
 	struct dentry *exe = exe_dentry(bpf_get_current_task_btf());
 	__u64 sequence = next_sequence();
-	__u32 size = guard_names_size(number_of(object->dentry));
+	__u32 size = guard_names_size(number_of(object->dentry), opaque_zero(object->tables));
 
 	if (exe)
-		size += guard_names_size(number_of(exe));
+		size = guard_names_size(number_of(exe), size);
 	if (report->second)
-		size += guard_names_size(report->second);
+		size = guard_names_size(report->second, size);
 	/* The writers keep a name's length free below its limit. */
 	if (size <= GUARD_LIMIT_PATHS_SHORT - NAME_BYTES - 1)
 		return send_short(object, report, sequence);

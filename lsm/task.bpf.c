@@ -56,7 +56,7 @@ static __always_inline __u64 subject_policies(const struct tables *tables, struc
 		COUNT(unclassified);
 		return tables->root.exe;
 	}
-	return verb_row(tables, object.row[0], 0)->allow & tables->root.exe;
+	return verb_row(tables, row_in(&object, 0), 0)->allow & tables->root.exe;
 }
 
 SEC("lsm/bprm_creds_for_exec")

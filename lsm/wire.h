@@ -96,6 +96,8 @@ enum guard_reason {
 	GUARD_REASON_ADDRESS = 8,    /* an address that the socket's family does not have */
 	GUARD_REASON_NO_LABEL = 9,   /* the task's label could not be found or made */
 	GUARD_REASON_PROTECTED = 10, /* guard protecting itself */
+	GUARD_REASON_WIDENS = 11,    /* a link's new name would allow what its old one does not */
+	GUARD_REASON_SUBTREE = 12,   /* rules are about what is below a directory to be renamed */
 };
 
 enum guard_task_flag {
@@ -215,6 +217,7 @@ struct guard_task {
 	__u32 canary_class;
 	__u32 exec_generation;	/* generation that the last exec committed under; 0: none */
 	__u32 check_generation; /* generation that the last exec was checked under */
+	__u64 overlay;		/* super block of the overlay judged last, or 0 */
 };
 
 /* One CPU's counters. attempts - dropped = events in the ring. */

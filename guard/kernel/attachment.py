@@ -45,16 +45,20 @@ def security_function(gate: Gate) -> str:
 
 
 def traceable(gates: Iterable[Gate], parameters: dict[str, int]) -> dict[str, int]:
-    """``parameters`` less the hooks whose security function takes others than the hook does.
+    """Of each hook's security function the parameters, in place of the hook's own.
 
-    The programs are written for the hook's parameters. What is left out is then
-    missing on this kernel, and policies that need it are refused.
+    Without the hooks whose function takes others than the hook does, if no program says
+    that it is written for them. What is left out is then missing on this kernel, and
+    policies that need it are refused.
     """
     found = {}
     for gate in gates:
         count = parameters.get(gate.function)
-        if count is not None and parameters.get(security_function(gate)) == count:
-            found[gate.function] = count
+        traced = parameters.get(security_function(gate))
+        if count is None or traced is None:
+            continue
+        if traced in (count, gate.parameters):
+            found[gate.function] = traced
     return found
 
 

@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from guard.policy.model import Effect, KernelRule, NetRule, PathRule, Policy
-from guard.wire.layout import Hook, KernelOp, Section
+from guard.wire.layout import Hook, KernelOp, PathVerb, Section
 
 EVERY: frozenset[int] = frozenset()
 """Verbs of a gate that all rules of its section need."""
@@ -96,9 +96,50 @@ OPERATIONS = (
 )
 """The kernel section's (lsm/ops.bpf.c)."""
 
+
+def _name(
+    hook: Hook,
+    *verbs: PathVerb,
+    program: str = "",
+    parameters: int = 0,
+    since: tuple[int, int] = (),  # type: ignore[assignment]
+) -> Gate:
+    name = program or f"guard_{hook.name.lower()}"
+    # What a later kernel sees by a hook of its own, an earlier one sees by another of these.
+    return Gate(hook, name, Section.FILE, frozenset(verbs), parameters, bool(since), since)
+
+
+NAMES = (
+    _name(Hook.INODE_CREATE, PathVerb.CREATE),
+    _name(Hook.INODE_MKDIR, PathVerb.CREATE),
+    _name(Hook.INODE_SYMLINK, PathVerb.CREATE),
+    _name(Hook.INODE_MKNOD, PathVerb.CREATE, PathVerb.MKDEV, PathVerb.MKFIFO, PathVerb.MKSOCK),
+    _name(Hook.INODE_UNLINK, PathVerb.DELETE),
+    _name(Hook.INODE_RMDIR, PathVerb.DELETE),
+    # Whatever a rule denies, another name for the file would give.
+    _name(Hook.INODE_RENAME, parameters=4),
+    _name(Hook.INODE_RENAME, program="guard_security_inode_rename", parameters=5),
+    _name(Hook.INODE_LINK),
+    _name(
+        Hook.INODE_SETATTR,
+        PathVerb.SETATTR,
+        PathVerb.WRITE,
+        program="guard_inode_setattr_old",
+        parameters=2,
+    ),
+    _name(Hook.INODE_SETATTR, PathVerb.SETATTR, PathVerb.WRITE, parameters=3),
+    _name(Hook.INODE_SETXATTR, PathVerb.SETATTR),
+    _name(Hook.INODE_REMOVEXATTR, PathVerb.SETATTR),
+    _name(Hook.INODE_SET_ACL, PathVerb.SETATTR, since=(6, 2)),
+    _name(Hook.INODE_REMOVE_ACL, PathVerb.SETATTR, since=(6, 2)),
+    _name(Hook.INODE_FILE_SETATTR, PathVerb.SETATTR, since=(6, 17)),
+)
+"""The file section's, for names and attributes (lsm/inode.bpf.c, lsm/twonames.bpf.c)."""
+
 GATES: tuple[Gate, ...] = (
     *LABELS,
     Gate(Hook.FILE_OPEN, "guard_file_open", Section.FILE),
+    *NAMES,
     *OPERATIONS,
 )
 """All gates, in the order in which they are attached."""

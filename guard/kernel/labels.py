@@ -27,6 +27,7 @@ class Label:
     cgroup_id: int = 0
     cgroup_mask: int = 0
     cgroup_generation: int = 0
+    overlay: int = 0
 
     def pack(self) -> bytes:
         return _TASK.pack(*(getattr(self, name) for name in TASK.fields))

@@ -213,6 +213,8 @@ class Hook(IntEnum):
     BPF_MAP = 62
     BPF_PROG = 63
     INODE_INIT_SECURITY_ANON = 64
+    FILE_IOCTL_COMPAT = 65
+    INODE_FILE_SETATTR = 66
 
 
 class Reason(IntEnum):
@@ -228,6 +230,8 @@ class Reason(IntEnum):
     ADDRESS = 8
     NO_LABEL = 9
     PROTECTED = 10
+    WIDENS = 11
+    SUBTREE = 12
 
 
 class TaskFlag(IntEnum):
@@ -344,7 +348,7 @@ DEVICES = Struct(
 )
 TASK = Struct(
     "guard_task",
-    56,
+    64,
     {
         "mask": Field(0, 8, 1, "Q"),
         "pending": Field(8, 8, 1, "Q"),
@@ -356,6 +360,7 @@ TASK = Struct(
         "canary_class": Field(44, 4, 1, "I"),
         "exec_generation": Field(48, 4, 1, "I"),
         "check_generation": Field(52, 4, 1, "I"),
+        "overlay": Field(56, 8, 1, "Q"),
     },
 )
 COUNTERS = Struct(
