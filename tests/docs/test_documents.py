@@ -18,7 +18,10 @@ from guard.audit.render_json import JsonRenderer
 from guard.cli.exits import Exit
 from guard.cli.main import COMMANDS, main
 from guard.policy.load import load
-from guard.policy.vocabulary import FILE, FILE_RULE, FILE_VERBS, POLICY, SUBJECT, TEST
+from guard.policy.vocabulary import FRAGMENT, POLICY
+from guard.policy.vocabulary import SHAPES as BELOW
+from guard.policy.words import EXEC, FILE, KERNEL, NET
+from guard.policy.words_table import filled
 from guard.wire import ingress
 from guard.wire.layout import COUNTERS, EventFlag, Limit, Reason
 from tests.audit.samples import ORIGIN, FakeIndex, fixed_clock, wire_event
@@ -77,9 +80,16 @@ def test_every_counter_is_in_the_manual() -> None:
 
 def test_every_key_and_verb_is_in_the_manual() -> None:
     text = (MANUAL / "policies.md").read_text()
-    keys = [key.name for shape in (POLICY, SUBJECT, FILE, FILE_RULE, TEST) for key in shape.keys]
-    words = [*keys, *(verb.name.lower() for verb in FILE_VERBS)]
+    shapes = (POLICY, FRAGMENT, *BELOW.values())
+    keys = {key.name for shape in shapes for key in shape.keys} - {"ingress"}
+    verbs = [word for table in (FILE, EXEC, NET, KERNEL) for word in table.words]
+    words = [*keys, *(word for word in verbs if not word.startswith("cap_"))]
     assert [word for word in words if not re.search(rf"`{word}[:`]", text)] == []
+
+
+def test_the_tables_of_verbs_are_those_of_the_language() -> None:
+    text = (MANUAL / "policies.md").read_text()
+    assert filled(text) == text, "python -m guard.policy.words_table docs/manual/policies.md"
 
 
 def test_every_word_of_a_record_is_in_the_manual() -> None:
