@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import errno
 import os
 from collections.abc import Iterator
@@ -24,6 +26,7 @@ from tests.kernel.harness import Enforcer, Record, literal, opened, policy, rule
 pytestmark = pytest.mark.kernel
 
 CONTAINER = "0123456789abcdef" * 4
+PTRACE_ATTACH = 16  # include/uapi/linux/ptrace.h
 
 
 def valid(record: Record) -> Record:
@@ -34,6 +37,11 @@ def valid(record: Record) -> Record:
     strict_cef.parse(render_cef(record))
     strict_rfc5424.parse(render_rfc5424(record))
     return record
+
+
+def with_section(text: str) -> str:
+    """A policy's text that allows all files and has another section besides."""
+    return policy() + text
 
 
 def test_a_denied_read_says_who_its_process_is(enforcer: Enforcer, tmp_path: Path) -> None:
@@ -91,3 +99,37 @@ def test_a_process_in_a_container_is_told_to_be(
         "pod": None,
         "delegated": False,
     }
+
+
+def _trace(pid: int) -> None:
+    if ctypes.CDLL(None, use_errno=True).ptrace(PTRACE_ATTACH, pid, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "ptrace")
+
+
+@contextlib.contextmanager
+def victim() -> Iterator[int]:
+    """A process that waits, of nobody's policy."""
+    release = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.close(release[1])
+        os.read(release[0], 1)
+        os._exit(0)
+    try:
+        yield pid
+    finally:
+        for fd in release:
+            os.close(fd)
+        os.waitpid(pid, 0)
+
+
+def test_a_denied_ptrace_says_whose_process_it_was(enforcer: Enforcer) -> None:
+    enforcer.enforce(with_section("kernel:\n  deny: [ptrace]\n"))
+    with victim() as pid:
+        denied = enforcer.attempt(_trace, pid)
+        exe = os.readlink(f"/proc/{pid}/exe")
+    assert denied.errno in (errno.EPERM, errno.EACCES)
+    record = valid(denied.record)
+    assert (record["event"], record["verbs"]) == ("kernel.ptrace", ["ptrace"])
+    target = record["object"]["target"]
+    assert (target["pid"], target["exe"]) == (pid, exe)
