@@ -32,7 +32,7 @@ ingress:
   rules:
     - {{id: block, deny: all, from: "@bad", why: known}}
     - {{id: web, allow: tcp, port: [22, 80], limit: {{rate: 1000/s}}}}
-    - {{id: dns, allow: udp, from-port: 53, from: 192.0.2.0/24}}
+    - {{id: dns, allow: udp, sport: 53, from: 192.0.2.0/24}}
 """
 
 

@@ -3,11 +3,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -22,66 +19,15 @@ from guard.kernel.netlink import interfaces
 from guard.plan.set_file import columns
 from guard.policy.ingress import Prefix
 from tests.ingress_front.conftest import Running
-from tests.ingress_front.lab import HOST_4, HOST_IF, PEER_4, PEER_IF
+from tests.ingress_front.lab import HOST_IF, PEER_4, PEER_IF
 from tests.ingress_front.policies import state
+from tests.ingress_front.streams import counted, listener, stream
 
 pytestmark = pytest.mark.netns
 
 PASSES = "{id: pass, allow: udp, port: 9000}"
 DROPS = "{id: drop, deny: udp, port: 9001}"
 ROUNDS = 1000
-
-STREAM = """
-import socket, sys, time
-sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-stop = time.monotonic() + 300
-sent = 0
-print("ready", flush=True)
-while time.monotonic() < stop:
-    try:
-        sender.sendto(b"pass", (sys.argv[1], 9000)); sender.sendto(b"drop", (sys.argv[1], 9001))
-    except ConnectionRefusedError: continue
-    sent += 1
-    if not sent % 8: time.sleep(0.001)
-"""
-
-
-def listener(host: Running, port: int) -> subprocess.Popen[str]:
-    """Counts datagrams until its standard input ends."""
-    source = f"""
-import select, socket, sys
-server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); server.bind(("{HOST_4}", {port}))
-server.setsockopt(socket.SOL_SOCKET, 33, 1 << 25)  # SO_RCVBUFFORCE
-print("ready", flush=True)
-count = 0
-while True:
-    ready, _, _ = select.select([server, sys.stdin], [], [])
-    if server in ready: server.recv(100); count += 1
-    elif sys.stdin in ready: print(count, flush=True); break
-"""
-    made = host.lab.host.start(
-        sys.executable, "-c", source, stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    )
-    assert made.stdout is not None and made.stdout.readline() == "ready\n"
-    return made
-
-
-def counted(one: subprocess.Popen[str]) -> int:
-    return int(one.communicate("")[0])
-
-
-@contextlib.contextmanager
-def stream(host: Running) -> Iterator[None]:
-    """Datagrams that must pass and datagrams that must not, from the peer, all the time."""
-    sender = host.lab.peer.start(sys.executable, "-c", STREAM, HOST_4, stdout=subprocess.PIPE)
-    assert sender.stdout is not None and sender.stdout.readline() == "ready\n"
-    try:
-        yield
-    finally:
-        sender.kill()
-        sender.wait()
-        sender.stdout.close()
-        time.sleep(0.2)  # what is on its way arrives
 
 
 def test_a_thousand_policies_replace_one_another_without_a_leak_or_a_false_drop(
