@@ -38,7 +38,7 @@ class Nats:
     """Publishes to a subject that a stream takes."""
 
     def __init__(self, settings: NatsSettings, timeout: float = TIMEOUT) -> None:
-        self._nats = require_extra("nats", "nats")
+        self._nats = require_extra("nats.aio.client", "nats")
         self._errors = require_extra("nats.errors", "nats")
         self._subject = settings.subject
         self._timeout = timeout
@@ -47,11 +47,12 @@ class Nats:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="guard-nats")
         self._thread.start()
+        self._client = self._nats.Client()
         try:
-            self._client = self._wait(self._nats.connect(**options), timeout)
+            self._wait(self._client.connect(**options), timeout)
             self._stream = self._client.jetstream(timeout=timeout)
         except Exception as error:
-            self._stop()
+            self.close()
             raise Unavailable(f"NATS: {_words(error)}") from None
 
     def send(self, batch: Sequence[Message]) -> Outcome:
