@@ -69,7 +69,8 @@ GLOBAL int record(struct xdp_md *ctx, const struct packet *p, const struct ingre
 static __always_inline void account(struct xdp_md *ctx, const struct packet *p,
 				    const struct ingress_decision *d, bool over, bool wanted)
 {
-	struct ingress_count *count = bpf_map_lookup_elem(&ingress_counts, &d->slot);
+	__u32 slot = d->slot; /* on the stack, where 6.1 wants a key */
+	struct ingress_count *count = bpf_map_lookup_elem(&ingress_counts, &slot);
 	__u64 number;
 	__u32 now;
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from guard.plan.ingress import lists, rates, services, shapes
+from guard.plan.ingress import lists, rates, services, shapes, targets
 from guard.plan.ingress.addresses import Addresses
 from guard.plan.ingress.addresses import cut as cut_addresses
 from guard.plan.ingress.blob import Blob
@@ -32,14 +32,11 @@ from guard.policy.ingress import (
     Fragments,
     IngressRule,
     IngressSection,
-    Target,
     Tunnels,
     Unreadable,
 )
 from guard.wire import ingress as wire
 from guard.wire.ingress import Column, Final, Flag, Limit
-
-ABI = int(wire.Abi.VERSION)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +56,8 @@ class Options:
     """How the tables are to be used.
 
     ``audit``: decide and record, let everything in. ``next_program``: what is let
-    in goes on to the program in the tail-call slot. ``timed``: names of the sets
-    that take TTL entries. ``default_sample``/``reason_sample``: one record in so
-    many drops by default, and by a reason that is no rule's.
+    in goes on to the program in the tail-call slot. ``timed``: sets with TTL
+    entries. The samples: one record in so many drops by default, by other reasons.
     """
 
     audit: bool = False
@@ -153,8 +149,8 @@ class _Builder:
         """Everything, in the order of the root's members."""
         root = self.blob.root
         section, options = self.section, self.options
-        devices, cpus, mirrors = self._targets()
-        root["abi"] = ABI
+        devices, cpus, mirrors = targets.targets(section.rules)
+        root["abi"] = int(wire.Abi.VERSION)
         root["summaries"] = self.order.summaries
         root["words"] = self.order.words
         root["stride"] = (1 + self.order.summaries + self.words) * 8
@@ -167,7 +163,13 @@ class _Builder:
         self._services()
         self._shapes()
         self._timed()
-        self._rules(devices, cpus, mirrors)
+        root["rules"] = self.blob.place(
+            targets.records(section.rules, self.order, self.slots, devices, cpus, mirrors)
+        )
+        for rule, bit, slot in zip(section.rules, self.order.bits, self.slots, strict=True):
+            if rule.limit is not None:
+                values = rates.rate(rule.limit, self.host.ticks)
+                self.blob.element("rate", wire.RATE, bit - WORD, {"slot": slot, **values})
         root["flags"] = self.flags | self._flags()
         data, bits = self.blob.finish()
         self.facts["bytes"] = len(data)
@@ -385,59 +387,6 @@ class _Builder:
                     )
                 bits.append(bit)
         return bits
-
-    def _targets(self) -> tuple[tuple[str, ...], tuple[int, ...], tuple[str, ...]]:
-        def every(action: Action, what: Callable[[Target], str | int | None]) -> set[str | int]:
-            targets = (r.target for r in self.section.rules if r.action is action)
-            return {value for t in targets if t is not None and (value := what(t)) is not None}
-
-        devices = sorted(str(name) for name in every(Action.REDIRECT, lambda t: t.interface))
-        cpus = sorted(int(cpu) for cpu in every(Action.REDIRECT, lambda t: t.cpu))
-        mirrors = sorted(str(name) for name in every(Action.MIRROR, lambda t: t.interface))
-        for some in (devices, cpus, mirrors):
-            if len(some) > int(Limit.TARGETS):
-                raise IngressError(f"rules name more than {int(Limit.TARGETS)} targets of a kind")
-        if any(
-            r.action is Action.MIRROR and (not r.target or not r.target.interface)
-            for r in self.section.rules
-        ):
-            raise IngressError("a mirror rule copies to an interface, not to a CPU")
-        return tuple(devices), tuple(cpus), tuple(mirrors)
-
-    def _rules(
-        self, devices: tuple[str, ...], cpus: tuple[int, ...], mirrors: tuple[str, ...]
-    ) -> None:
-        records = np.zeros((self.words - 1) * WORD, dtype=_RULE)
-        for rule, bit, slot in zip(self.section.rules, self.order.bits, self.slots, strict=True):
-            if rule.action is Action.LIMIT:
-                assert rule.limit is not None
-                values = rates.rate(rule.limit, self.host.ticks)
-                self.blob.element("rate", wire.RATE, bit - WORD, {"slot": slot, **values})
-                continue
-            target, to_cpu = 0, 0
-            if rule.target is not None and rule.action is Action.MIRROR:
-                target = mirrors.index(str(rule.target.interface))
-            elif rule.target is not None and rule.target.cpu is not None:
-                target, to_cpu = cpus.index(rule.target.cpu), 1
-            elif rule.target is not None:
-                target = devices.index(str(rule.target.interface))
-            # Limits have a table of their own: the rest closes up.
-            at = bit if bit < WORD else bit - WORD
-            action = int(wire.Action[rule.action.name])
-            records[at] = (slot, rule.sample, action, target, to_cpu, 0)
-        self.blob.root["rules"] = self.blob.place(records.view(np.uint8))
-
-
-_RULE = np.dtype(
-    [
-        ("slot", "<u4"),
-        ("sample", "<u4"),
-        ("action", "<u2"),
-        ("target", "<u2"),
-        ("to_cpu", "<u2"),
-        ("reserved", "<u2"),
-    ]
-)
 
 
 def _source(rule: IngressRule) -> Addresses:
