@@ -22,6 +22,8 @@ help: ## this list
 -include guard/audit/build.mk
 # `drivers`: small C programs that the kernel suite runs.
 -include tests/kernel/drivers/build.mk
+# `bench-ingress` and `test-ingress-differential`.
+-include tests/bench/build.mk
 
 .PHONY: setup packages venv
 setup: venv ## install all that is needed; leaves .venv/bin/guard
