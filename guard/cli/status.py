@@ -11,7 +11,9 @@ from typing import Any
 from guard.audit.decode import Counters
 from guard.audit.decode import counters as decode_counters
 from guard.cli.exits import Exit
-from guard.daemon import canary
+from guard.cli.ingress import lines as filter_lines
+from guard.cli.ingress import status as filter_status
+from guard.daemon import canary, ingress
 from guard.daemon.session import process_start, require_root
 from guard.errors import HostError
 from guard.kernel import about, engine, features, pins
@@ -38,11 +40,29 @@ def run(arguments: argparse.Namespace) -> int:
     kernel = features.probe(libbpf, os.uname().release)
     found = [_instance(libbpf, kernel, instance) for instance in pins.instances()]
     found += [_unfinished(instance) for instance in pins.unfinished()]
+    packets = _ingress(libbpf)
     if arguments.json:
-        print(json.dumps({"kernel": _kernel(kernel), "instances": found}, indent=2))
+        told = {"kernel": _kernel(kernel), "instances": found, "ingress": packets}
+        print(json.dumps(told, indent=2))
     else:
-        print(_text(kernel, found))
-    return Exit.FINDINGS if any(one["state"] == "degraded" for one in found) else Exit.CLEAN
+        print(_text(kernel, found, packets))
+    every = [*found, *([] if packets is None else [packets])]
+    return Exit.FINDINGS if any(one["state"] == "degraded" for one in every) else Exit.CLEAN
+
+
+def _ingress(libbpf: Libbpf) -> dict[str, Any] | None:
+    """The ingress filter's status, None where there is none."""
+    instance = ingress.running()
+    if instance is None:
+        return None
+    try:
+        opened = ingress.adopt(libbpf, instance)
+    except (HostError, OSError) as error:
+        return {"state": "degraded", "problem": f"cannot be read: {error}"}
+    try:
+        return filter_status(opened)
+    finally:
+        opened.close()
 
 
 def _kernel(kernel: features.Features) -> dict[str, Any]:
@@ -113,9 +133,11 @@ def _unfinished(instance: Instance) -> dict[str, Any]:
     }
 
 
-def _text(kernel: features.Features, found: list[dict[str, Any]]) -> str:
+def _text(
+    kernel: features.Features, found: list[dict[str, Any]], packets: dict[str, Any] | None
+) -> str:
     lines = [f"kernel {kernel.release}; LSMs: {', '.join(kernel.lsm_list or ('unknown',))}"]
-    if not found:
+    if not found and packets is None:
         lines.append("nothing is loaded")
     for one in found:
         lines.append("")
@@ -145,4 +167,10 @@ def _text(kernel: features.Features, found: list[dict[str, Any]]) -> str:
             f"{counts['unclassified']} unclassified, {counts['dropped']} records dropped"
         )
         lines.append(f"  pins        {one['pins']}")
+    if packets is not None:
+        lines.append("")
+        if "problem" in packets:
+            lines += ["ingress: degraded", f"  {packets['problem']}"]
+        else:
+            lines += filter_lines(packets)
     return "\n".join(lines)

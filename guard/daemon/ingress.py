@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from guard.daemon import ingress_state
 from guard.daemon.ingress_state import State
@@ -27,8 +28,10 @@ from guard.kernel.netlink import Interface, XdpMode, interfaces
 from guard.kernel.pins import Instance
 from guard.kernel.timed import Timed
 from guard.kernel.xdp import Wanted
-from guard.plan.ingress.build import Host, Options, Plan, build
 from guard.policy.ingress import Action, IngressSection
+
+if TYPE_CHECKING:
+    from guard.plan.ingress.build import Plan
 
 INSTANCE = "host"
 """The name of the host's filter: an interface takes one."""
@@ -214,6 +217,7 @@ def start(
 
 def adopt(libbpf: Libbpf, instance: Instance) -> Filter:
     """Open a filter that another process made; it stays in force. Raises GuardError."""
+    ingress_state.require_numpy()
     state = ingress_state.read(libbpf, instance)
     try:
         return Filter(ingress.adopt(libbpf, instance), state)
@@ -267,6 +271,8 @@ def remove(instance: Instance) -> None:
 
 def compiled(state: State, ticks: int, here: dict[str, Interface]) -> Plan:
     """The next generation's tables. Raises GuardError."""
+    from guard.plan.ingress.build import Host, Options, build  # noqa: PLC0415 - needs numpy
+
     section = state.section
     names = {*section.interfaces, *targets(section)}
     for rule in section.rules:

@@ -12,6 +12,7 @@ import os
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from importlib.util import find_spec
 from typing import Any
 
 from guard.errors import HostError
@@ -63,8 +64,18 @@ class State:
     revision: str = ""
 
 
+def require_numpy() -> None:
+    """Raise HostError where numpy is not installed: sets and tables are made with it."""
+    if find_spec("numpy") is None:
+        raise HostError(
+            "an ingress filter needs numpy, which is not installed",
+            remedy="install guard[ingress], or Debian's python3-numpy",
+        )
+
+
 def of_policy(policy: Policy) -> State:
     """The state that a policy asks for; its set files are read. Raises GuardError."""
+    require_numpy()
     assert policy.ingress is not None, "only a policy with an ingress section has a filter"
     sets = read_sets(policy.ingress, policy.source)
     name, mode = policy.name, policy.mode.value

@@ -144,7 +144,7 @@ def test_a_rule_without_any_field_matches_everything() -> None:
     [
         (
             "{allow: all, proto: tcp, deny: all}",
-            "a rule has deny, reject, redirect, allow, audit or mirror",
+            "a rule has deny, reject, redirect, allow",
         ),
         ("{allow: tcp, proto: udp}", "proto and allow both name protocols"),
         ("{deny: all, limit: {rate: 1/s}}", "limit has no meaning with deny"),
