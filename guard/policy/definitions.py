@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
+from itertools import chain
 from typing import Generic, TypeVar
 
 from guard.policy import limits
@@ -132,8 +133,7 @@ class Named(Generic[_T]):
         )
 
     def _undefined(self, name: str, place: Span) -> None:
-        names = {*self._all, *self._known}
-        close = self._findings.suggest(name, names)
+        close = self._findings.suggest(name, chain(self._known, self._all))
         self._findings.add(
             Code.UNDEFINED,
             f"no {self.noun} {quoted(name)} is defined",

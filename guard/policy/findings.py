@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import islice
 
 from guard.policy import limits
 from guard.policy.codes import Code, Severity
@@ -113,7 +114,10 @@ class Findings:
         if self.full or not 2 <= len(word) <= limits.NAME_LENGTH:
             return None
         lower = word.lower().replace("_", "-")
-        choices = {each.replace("_", "-"): each for each in sorted(known)}
+        few = list(islice(known, limits.CHOICES + 1))
+        if len(few) > limits.CHOICES:
+            return None
+        choices = {each.replace("_", "-"): each for each in sorted(few)}
         for choice, meant in choices.items():
             if choice.startswith(lower) or lower in (choice + "s", choice + "es"):
                 return meant

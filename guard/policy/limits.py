@@ -31,6 +31,9 @@ BRACE_DEPTH = 16
 DIAGNOSTICS = 200
 """Findings shown for one file; the number of further ones is told."""
 
+CHOICES = 512
+"""Names that a misspelt one is compared with; of more, none is suggested. Comparing takes time."""
+
 NAME_LENGTH = 64
 """Characters of a policy's name or a rule's id: they go into every audit record."""
 
