@@ -14,7 +14,8 @@ import pytest
 
 from guard.ship.formats import renderer
 from guard.ship.sink import DELIVERED, Message, Sink, Unavailable
-from guard.ship.tls import Tls
+from guard.ship.syslog_frame import octet_counted
+from guard.ship.tls import Tls, connect, end
 from guard.ship.to_relp import Relp
 from guard.ship.to_syslog import SyslogStream, SyslogUdp
 from guard.ship.worker import Plan
@@ -177,6 +178,21 @@ def test_nothing_is_lost_when_the_connection_is_closed_at_once(
     until(lambda: any(last in one for one in _ids(daemon)[-3:]), "the last one arrived")
     got = [one for one in _ids(daemon) if one in set(wanted)]
     assert got == wanted
+
+
+@pytest.mark.parametrize("name", ["rsyslog-gtls", "rsyslog-ossl"])
+def test_ending_a_connection_by_itself_loses_nothing(
+    daemons: dict[str, Daemon], certificates: Certificates, name: str
+) -> None:
+    """Without a sink that reads in between: unread tickets make a mere close() a reset."""
+    daemon = daemons[name]
+    sent = _rendered(next(_next_number), 5000)
+    connection = connect(HOST, daemon.ports["tcp"], certificates.tls())
+    connection.sendall(b"".join(octet_counted(one.body) for one in sent))
+    end(connection)
+    last = sent[-1].id
+    until(lambda: any(last in one for one in _ids(daemon)[-3:]), "the last one arrived")
+    assert {one.id for one in sent} <= set(_ids(daemon))
 
 
 def test_a_datagram_that_is_too_long_is_refused_and_the_others_arrive(
