@@ -91,6 +91,7 @@ class Gatherer:
         self._clock = clock
         self._sequences = sequences
         self._counts = Counts()
+        self._emptied = False
         self._shortfall = Shortfall(sequences, lifecycle, self._counts)
 
     def collect(self, limit: int = BATCH) -> int:
@@ -102,6 +103,7 @@ class Gatherer:
         for inlet in self.inlets:
             if moved := self._move(inlet, limit):
                 return moved
+        self._emptied = True
         return 0
 
     def settle(self, counters: Sequence[Counters] | None) -> None:
@@ -111,7 +113,9 @@ class Gatherer:
         if they cannot be read. Reads the wall clock's offset anew as well.
         """
         self._clock.refresh()
-        self.tell(self._shortfall.settle(counters))
+        # A number that is missing may wait in the ring whose turn comes last.
+        complete, self._emptied = self._emptied, False
+        self.tell(self._shortfall.settle(counters, complete))
         self._tick()
 
     def tell(self, lines: Sequence[bytes]) -> None:
@@ -130,6 +134,7 @@ class Gatherer:
             ahead = inlet.ring.backlog()
             while ahead > 0 and self._move(inlet, BATCH):
                 ahead -= BATCH * ROOM
+        self._emptied = not any(inlet.ring.backlog() for inlet in self.inlets)
         self.settle(counters)
         self.tell([last])
 

@@ -18,6 +18,10 @@ class Rings:
     def __init__(self, rings: Sequence[RingReader]) -> None:
         self._rings = tuple(rings)
 
+    def each(self) -> tuple[RingReader, ...]:
+        """The rings themselves."""
+        return self._rings
+
     def filenos(self) -> tuple[int, ...]:
         """Descriptors that become readable when there are records."""
         return tuple(ring.fileno() for ring in self._rings)

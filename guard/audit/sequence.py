@@ -120,11 +120,13 @@ class Sequences:
         """A record came whose number cannot be read: it is one of the holes."""
         self._unnumbered += 1
 
-    def settle(self, counters: Sequence[Counters] | None) -> list[Missing]:
+    def settle(self, counters: Sequence[Counters] | None, complete: bool = True) -> list[Missing]:
         """What is newly known to be lost. To be called at intervals of a second or so.
 
         ``counters`` are all CPUs' in order, read after the ring was drained;
         None if they cannot be read, and then holes become unexplained.
+        ``complete``: since the last call there was a moment when all rings were
+        empty; if not, what is missing may wait in one of them, and holes stay open.
         """
         lost: list[Missing] = []
         for cpu, count in enumerate(counters or ()):
@@ -133,7 +135,7 @@ class Sequences:
             if fresh > 0:
                 lost.append(Missing(cpu, fresh, state.hull(), True))
                 state.dropped = count.dropped
-        for cpu, state in sorted(self._cpus.items()):
+        for cpu, state in sorted(self._cpus.items()) if complete else ():
             hull = state.hull()
             if state.settled + state.open() == state.dropped - self._baseline(cpu):
                 state.close_below(state.next)  # the usual case: the drops are the holes

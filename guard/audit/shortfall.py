@@ -55,10 +55,10 @@ class Shortfall:
         else:
             self._sequences.arrived(error.cpu, error.sequence)
 
-    def settle(self, counters: Sequence[Counters] | None) -> list[bytes]:
+    def settle(self, counters: Sequence[Counters] | None, complete: bool = True) -> list[bytes]:
         """The records of what is newly known to be lost (``Sequences.settle``)."""
         lines = []
-        for missing in self._sequences.settle(counters):
+        for missing in self._sequences.settle(counters, complete):
             if missing.explained:
                 cause = LossCause.RING_FULL
                 self._counts.dropped += missing.lost

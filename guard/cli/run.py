@@ -20,6 +20,7 @@ from guard.cli.exits import Exit
 from guard.cli.inputs import read_inputs
 from guard.daemon import loop, session
 from guard.daemon.session import PlanRefused, Session
+from guard.daemon.stream import Spooled
 from guard.errors import GuardError
 from guard.kernel import pins
 from guard.policy.load import Loaded
@@ -43,21 +44,30 @@ EPILOG = """examples:
                                            its ingress filter comes off again, or the one before
                                            comes back, unless `guard confirm` is said in time
 
-Audit records go to standard output, one JSON object a line, or to --log FILE.
+Audit records go to standard output, one JSON object a line, to --log FILE, or to
+--spool DIR, chained, from where guard ship and guard audit read them.
 With a command its own exit status is passed on."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.usage = (
-        "guard run [--persist] [--confirm TIME] [--log FILE] [--name NAME] FILE... [-- COMMAND...]"
+        "guard run [--persist] [--confirm TIME] [--log FILE | --spool DIR] [--name NAME]"
+        " FILE... [-- COMMAND...]"
     )
     parser.epilog = EPILOG
     parser.add_argument("files", nargs="+", metavar="FILE", help="policies, or directories of them")
     parser.add_argument(
         "--persist", action="store_true", help="stay enforced after guard ends, until guard unload"
     )
-    parser.add_argument("--log", metavar="FILE", help="append audit records to FILE")
+    output = parser.add_mutually_exclusive_group()
+    output.add_argument("--log", metavar="FILE", help="append audit records to FILE")
+    output.add_argument(
+        "--spool", metavar="DIR", type=Path, help="keep audit records there for guard ship"
+    )
+    parser.add_argument(
+        "--key", metavar="FILE", type=Path, help="sign the spool's checkpoints (guard audit keygen)"
+    )
     parser.add_argument(
         "--confirm",
         metavar="TIME",
@@ -79,6 +89,9 @@ def run(arguments: argparse.Namespace) -> int:
         return Exit.USAGE
     if command and arguments.persist:
         print("guard run: --persist is for the host, not for a command", file=sys.stderr)
+        return Exit.USAGE
+    if arguments.key and not arguments.spool:
+        print("guard run: --key signs the checkpoints of a --spool", file=sys.stderr)
         return Exit.USAGE
     if arguments.name is not None and not _NAME_FORM.fullmatch(arguments.name):
         print(
@@ -110,15 +123,17 @@ def _run_gates(
         policies = [_for_tree(policy) for policy in policies]
     name = arguments.name or (f"run-{os.getpid()}" if command else HOST_INSTANCE)
     sink: Sink = FileSink(Path(arguments.log)) if arguments.log else StdoutSink()
+    spooled = Spooled(arguments.spool, arguments.key) if arguments.spool else None
     loop.hold_signals()
     try:
         begun = session.start(
             policies,
             name,
             bool(command),
-            {"log": sink},
+            {} if spooled else {"log": sink},
             exempt=not command,
             allow_degraded=arguments.allow_degraded,
+            spooled=spooled,
         )
     except PlanRefused as error:
         _refuse(error)

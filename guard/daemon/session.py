@@ -22,6 +22,7 @@ from guard.audit.collect import Collector
 from guard.audit.decode import Counters
 from guard.audit.decode import counters as decode_counters
 from guard.audit.enrich import Enrichment, enrichment
+from guard.audit.gather import Gatherer
 from guard.audit.lifecycle import Lifecycle
 from guard.audit.loss import LossCause
 from guard.audit.origin import read_origin
@@ -31,8 +32,10 @@ from guard.audit.ring import map_ring
 from guard.audit.rings import Rings
 from guard.audit.sequence import Sequences
 from guard.audit.sinks import FanOut, Sink
+from guard.audit.trail import Trail
 from guard.daemon import canary
 from guard.daemon.index import GenerationIndex
+from guard.daemon.stream import Spooled, open_stream, open_trail
 from guard.errors import GuardError, HostError
 from guard.kernel import about, engine, features, pins
 from guard.kernel.attachment import Attachment
@@ -68,7 +71,7 @@ class Session:
     engine: Engine
     policies: tuple[Policy, ...]
     tree: bool
-    collector: Collector
+    collector: Collector | Gatherer
     lifecycle: Lifecycle
     ring: Rings
     sinks: FanOut
@@ -79,6 +82,7 @@ class Session:
     started: float = field(default_factory=time.time)
     missed: int = 0
     degraded: bool = False
+    trail: Trail | None = None
 
     def label(self, pid: int) -> None:
         """Put a process under all policies, as the root of the tree they hold for."""
@@ -129,6 +133,8 @@ class Session:
         """Deliver what is in the ring, say that guard stops, and close everything."""
         self.collector.finish(self.counters(), self.lifecycle.stopped(because, enforcing))
         self.sinks.close()
+        if self.trail is not None:
+            self.trail.close()
         self.ring.close()
         self.engine.close()
 
@@ -141,13 +147,15 @@ def start(
     exempt: bool,
     later: Sequence[Policy] = (),
     allow_degraded: bool = False,
+    spooled: Spooled | None = None,
 ) -> Session:
     """Load policies as instance ``name`` and open its audit stream.
 
     ``exempt``: this process is passed by by host-wide policies, as a daemon
     must be. ``later`` are policies that may follow by ``refresh``: what they need of
     the kernel is loaded now. ``allow_degraded``: also where programs can be passed by
-    (guard.kernel.attachment). Raises PlanRefused, or HostError with a remedy; then
+    (guard.kernel.attachment). ``spooled``: records go there, and ``sinks`` get
+    none. Raises PlanRefused, or HostError with a remedy; then
     nothing is left loaded.
     """
     require_root()
@@ -166,7 +174,7 @@ def start(
     try:
         index = GenerationIndex(index_plan(plan))
         indexes = {1: index}
-        session = _stream(loaded, tuple(policies), tree, sinks, indexes, canary_class)
+        session = _stream(loaded, tuple(policies), tree, sinks, indexes, canary_class, spooled)
         session.degraded = attachment is Attachment.FMOD_RET and found.preemptible
         session.describe(plan)
         if exempt:
@@ -238,6 +246,7 @@ def _stream(
     sinks: dict[str, Sink],
     indexes: dict[int, GenerationIndex],
     canary_class: int,
+    spooled: Spooled | None,
 ) -> Session:
     clock = Clock()
     # The counters begin at 0 with the instance: its name and start are its epoch.
@@ -246,15 +255,23 @@ def _stream(
     fan_out = FanOut(sinks)
     lifecycle = Lifecycle(read_origin(f"{epoch}/guard"), clock)
     enriched = enrichment(clock)
-    collector = Collector(
-        ring,
-        Recorder(clock, indexes.get, enriched.hashes, enriched.identities.target),
-        JsonRenderer(read_origin(epoch), enriched.identities).line,
-        fan_out,
-        lifecycle,
-        clock,
-        Sequences(),
-    )
+    recorder = Recorder(clock, indexes.get, enriched.hashes, enriched.identities.target)
+    render = JsonRenderer(read_origin(epoch), enriched.identities).line
+    collector: Collector | Gatherer
+    trail = None
+    if spooled is not None:
+        trail = open_trail(spooled, lifecycle)
+        collector = open_stream(
+            ring.each(),
+            recorder,
+            render,
+            lambda: enriched.identities.version,
+            lifecycle,
+            clock,
+            trail,
+        )
+    else:
+        collector = Collector(ring, recorder, render, fan_out, lifecycle, clock, Sequences())
     return Session(
         loaded,
         policies,
@@ -267,6 +284,7 @@ def _stream(
         1,
         canary_class,
         enriched,
+        trail=trail,
     )
 
 

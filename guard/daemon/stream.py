@@ -6,15 +6,17 @@ Knows which parts there are; found by session.py, which has the rings.
 
 from __future__ import annotations
 
+import contextlib
+import grp
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from guard.audit.clock import Clock
 from guard.audit.fast import Fast, slowly
 from guard.audit.gather import Gatherer, Inlet, SpoolOutlet
-from guard.audit.keys import Signer
+from guard.audit.keys import load_signer
 from guard.audit.lifecycle import Lifecycle
 from guard.audit.native import NativeFast, NativeMissing
 from guard.audit.record import Record, Recorder
@@ -26,13 +28,17 @@ from guard.audit.spool_open import SpoolBusy
 from guard.audit.trail import Trail
 from guard.errors import HostError
 
+# Who may read the spool, where the host has such a group (packaging/systemd).
+GROUP = "guard"
+
 
 @dataclass(frozen=True, slots=True)
-class Stream:
-    """``gatherer`` has the face of guard.audit.collect.Collector; ``trail`` is closed last."""
+class Spooled:
+    """Where a host's records go: the spool's directory, its limits, and the key that signs."""
 
-    gatherer: Gatherer
-    trail: Trail
+    directory: Path
+    key: Path | None = None
+    limits: Limits = field(default_factory=Limits)
 
 
 def formatter(
@@ -49,21 +55,19 @@ def formatter(
         return Fast(slow, clock, version, recorder.host_path)
 
 
-def open_trail(
-    directory: Path,
-    limits: Limits,
-    lifecycle: Lifecycle,
-    signer: Signer | None,
-    group: int | None = None,
-) -> Trail:
-    """The spool of this host, taken over or made. Raises HostError with a remedy."""
+def open_trail(where: Spooled, lifecycle: Lifecycle) -> Trail:
+    """The spool of this host, taken over or made. Raises HostError or KeyProblem with a remedy."""
+    signer = load_signer(where.key) if where.key is not None else None
+    group = None
+    with contextlib.suppress(KeyError):
+        group = grp.getgrnam(GROUP).gr_gid
     try:
-        spool = Spool(directory, limits, clock=_boot_seconds, group=group)
+        spool = Spool(where.directory, where.limits, clock=_boot_seconds, group=group)
     except SpoolBusy as error:
         raise HostError(str(error), remedy="stop the other guard, or name another spool") from None
     except OSError as error:
         raise HostError(
-            f"the spool {directory} cannot be opened: {error.strerror}",
+            f"the spool {where.directory} cannot be opened: {error.strerror}",
             remedy="records would be lost without it; see that its directory is there and writable",
         ) from None
     return Trail(spool, lifecycle, signer, _boot_seconds)
@@ -77,7 +81,7 @@ def open_stream(
     lifecycle: Lifecycle,
     clock: Clock,
     trail: Trail,
-) -> Stream:
+) -> Gatherer:
     """Rings (denials first, then what is only recorded) to the trail's series of that name.
 
     ``version`` gives something else whenever the same events get other lines:
@@ -88,7 +92,7 @@ def open_stream(
         for ring, series in zip(rings, SERIES, strict=True)
     ]
     fast = formatter(recorder, render, clock, version)
-    return Stream(Gatherer(inlets, fast, lifecycle, clock, Sequences(), trail.tick), trail)
+    return Gatherer(inlets, fast, lifecycle, clock, Sequences(), trail.tick)
 
 
 def _boot_seconds() -> float:

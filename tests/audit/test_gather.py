@@ -75,7 +75,7 @@ class Host:
         lifecycle = Lifecycle(origin, clock)
         spool = Spool(self.directory, self.limits, self.disk, lambda: self.now)
         self.trail = Trail(spool, lifecycle, None, lambda: self.now)
-        self.stream = open_stream(
+        self.gatherer = open_stream(
             [ring.reader() for ring in self.kernel.rings],
             Recorder(clock, lambda _: index),
             JsonRenderer(ORIGIN).line,
@@ -122,7 +122,7 @@ def test_each_ring_has_its_series_and_its_counts(tmp_path: Path) -> None:
         kernel.attempt(0, denied=True)
         kernel.attempt(1, denied=False)
     kernel.attempt(1, denied=False)
-    gatherer = host.stream.gatherer
+    gatherer = host.gatherer
     while gatherer.collect():
         pass
     gatherer.settle(kernel.counters())
@@ -143,13 +143,13 @@ def test_a_flood_of_what_is_only_recorded_costs_no_denial(tmp_path: Path) -> Non
             kernel.attempt(0, denied=False)
         if number % 8 == 0:
             kernel.attempt(0, denied=True)
-        host.stream.gatherer.collect()
+        host.gatherer.collect()
         if number % 50 == 0:
             host.now += 1
-            host.stream.gatherer.settle(kernel.counters())
-    while host.stream.gatherer.collect():
+            host.gatherer.settle(kernel.counters())
+    while host.gatherer.collect():
         pass
-    host.stream.gatherer.settle(kernel.counters())
+    host.gatherer.settle(kernel.counters())
     events, told = kinds(read_all(reader))
     denied = [line for line in events if b'"verdict":"denied"' in line]
     assert len(denied) == 50
@@ -157,6 +157,22 @@ def test_a_flood_of_what_is_only_recorded_costs_no_denial(tmp_path: Path) -> Non
     place = reader.acked.others
     # Every attempt is delivered, or counted by the cause that took it.
     assert sum(kernel.attempts) == len(events) + sum(kernel.dropped) + place.expired
+
+
+def test_what_waits_in_another_ring_is_not_missing(tmp_path: Path) -> None:
+    kernel = Kernel()
+    host = Host(kernel, tmp_path / "s", Limits())
+    kernel.attempt(0, denied=False)
+    kernel.attempt(0, denied=True)
+    host.gatherer.collect()  # the denial, whose number is the second
+    for _ in range(4):
+        host.gatherer.settle(kernel.counters())
+    while host.gatherer.collect():
+        pass
+    for _ in range(4):
+        host.gatherer.settle(kernel.counters())
+    events, told = kinds(read_all(SpoolReader(tmp_path / "s", "one")))
+    assert (len(events), told) == (2, {})
 
 
 def test_sinks_that_take_lines_are_an_outlet_too() -> None:
@@ -208,7 +224,7 @@ def test_attempts_are_acknowledged_spooled_or_counted_by_cause(
     kernel = Kernel()
     directory = tmp_path_factory.mktemp("law") / "s"
     host = Host(kernel, directory, Limits(bytes=24_000, segment_bytes=6_000))
-    gatherer, spool = host.stream.gatherer, host.trail.spool
+    gatherer, spool = host.gatherer, host.trail.spool
     reader = SpoolReader(directory, "siem")
     got: list[bytes] = []
     for what, value in steps:
@@ -261,13 +277,17 @@ def test_attempts_are_acknowledged_spooled_or_counted_by_cause(
     events, told = kinds(got)
     if reader.acked.denials.expired == 0 and never["denials"] == 0:
         expired = spool.losses.total(SpoolCause.EXPIRED, cursor="siem")
-        assert told.get("expired", 0) == expired == reader.acked.others.expired
+        # A reader may have in hand what is evicted, and deliver it all the same.
+        delivered = expired - reader.acked.others.expired
+        assert told.get("expired", 0) == expired
+        assert 0 <= delivered <= len(got)
         assert told.get("spool", 0) == never["others"]
         assert sum(kernel.attempts) == (
             len(events)
             + told.get("ring-full", 0)
             + told.get("undecodable", 0)
             + told.get("expired", 0)
+            - delivered
             + told.get("spool", 0)
         )
         assert "unexplained" not in told
@@ -286,7 +306,7 @@ def test_a_collector_killed_before_it_releases_delivers_again_and_loses_nothing(
     for attempts, collected in lives:
         for number in range(attempts):
             kernel.attempt(number % 2, denied=number % 3 == 0)
-        gatherer = host.stream.gatherer
+        gatherer = host.gatherer
         for _ in range(collected):
             gatherer.collect(2)
         # Killed between the spool's write and the ring's release: it is as if never taken.
@@ -294,7 +314,7 @@ def test_a_collector_killed_before_it_releases_delivers_again_and_loses_nothing(
             inlet.ring.release = lambda: None  # type: ignore[method-assign]
         gatherer.collect(2)
         host.kill()
-    gatherer = host.stream.gatherer
+    gatherer = host.gatherer
     while gatherer.collect():
         pass
     lines = kinds(read_all(SpoolReader(directory, "one")))[0]
