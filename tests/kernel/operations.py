@@ -34,10 +34,6 @@ def read_memory() -> None:
         pass
 
 
-def attach() -> None:
-    """PTRACE_ATTACH to a sleeping child of one's own, under the same policies."""
-
-
 def module_from_file() -> None:
     """finit_module of a file that is none."""
     with open(__file__, "rb") as stream:
@@ -52,6 +48,16 @@ def swap_on() -> None:
 def reboot() -> None:
     """reboot(2) that only turns ctrl-alt-del off, which the guest does not have."""
     calls.by_number(169, 0xFEE1DEAD, 672274793, _RB_CAD_OFF, None)
+
+
+def give_away() -> None:
+    """Give a file of one's own to another user."""
+    path = Path(f"/tmp/guard-test-{os.getpid()}")
+    path.touch()
+    try:
+        os.chown(path, 12345, -1)
+    finally:
+        path.unlink()
 
 
 def perf() -> None:
@@ -91,6 +97,6 @@ OPERATIONS: dict[str, tuple[str, Callable[[], object]]] = {
     "reboot": ("reboot", reboot),
     "syslog": ("syslog", lambda: Calls()("syslog", _CMD_SIZE_BUFFER, None, 0)),
     "cap_sys_chroot": ("cap_sys_chroot", lambda: os.chroot("/")),
-    "cap_chown": ("cap_chown", lambda: os.chown(Path("/dev/null"), 0, 0)),
+    "cap_chown": ("cap_chown", give_away),
 }
 """For each test's name, the policy's word and the call."""
