@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import datetime as dt
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from guard.policy import limits, read
 from guard.policy.codes import Code
 from guard.policy.diagnostic import Diagnostic, Fix
 from guard.policy.findings import Findings
 from guard.policy.include import Includer, Load, is_fragment, nothing_to_include
-from guard.policy.ingress import IngressSection
 from guard.policy.model import Policy
 from guard.policy.nodes import Node
 from guard.policy.parse_rules import Reading
@@ -26,6 +26,9 @@ from guard.policy.scope import Scope
 from guard.policy.source import Span
 from guard.policy.values import Field, Values, described, is_null
 from guard.policy.vocabulary import FRAGMENT, LANGUAGE_VERSION, MODES, POLICY
+
+if TYPE_CHECKING:
+    from guard.policy.ingress import IngressSection
 
 
 @dataclass(frozen=True)
@@ -118,8 +121,10 @@ class _Parser:
         who = subject(fields["subject"], values, reading.scope) if "subject" in fields else None
         sections = Sections(fields, fragments, reading)
         file, code = sections.file(), sections.exec()
-        net = sections.net() if "net" in fields else None
-        kernel = sections.kernel() if "kernel" in fields else None
+        # A fragment may have rules for a section that the policy lacks, which is told.
+        given = set(fields).union(*fragments)
+        net = sections.net() if "net" in given else None
+        kernel = sections.kernel() if "kernel" in given else None
         packets = self._ingress(fields["ingress"], reading) if "ingress" in fields else None
         # While a rule is in error, it is not known which ids there are.
         ids = None if self._findings.errors > errors else reading.ids
@@ -151,6 +156,7 @@ class _Parser:
         scope = Scope(self._values)
         scope.define(fields, mine=True)
         for fragment in fragments:
+            _version(fragment.get("version"), self._values)
             scope.define(fragment, mine=False)
         return Reading(self._values, scope, self._world.today)
 

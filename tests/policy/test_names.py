@@ -112,6 +112,39 @@ def test_rules_of_fragments_are_numbered_after_the_policys_own() -> None:
     assert [each.id for each in loaded.policies[0].file.rules] == ["file.1", "file.2"]
 
 
+@pytest.mark.parametrize(
+    ("name", "rule"),
+    [
+        ("file", "{deny: read, path: /x}"),
+        ("exec", "{deny: exec, path: /x}"),
+        ("net", "{deny: create, family: packet}"),
+        ("kernel", "{deny: ptrace}"),
+    ],
+)
+def test_rules_for_a_section_that_the_policy_lacks_are_never_dropped_in_silence(
+    name: str, rule: str
+) -> None:
+    def fragment(_: str, __: str) -> tuple[str, bytes]:
+        return "f.yaml", f"version: 1\nfragment: f\n{name}:\n  rules: [{rule}]\n".encode()
+
+    lacking = "file" if name != "file" else "exec"
+    text = f"{HEAD}include: f.yaml\n{lacking}: {{default: deny}}\n"
+    assert codes(load([("p.yaml", text.encode())], fragment)) == ["G010"]
+    text = f"{HEAD}include: f.yaml\n{name}: {{default: allow}}\n"
+    loaded = load([("p.yaml", text.encode())], fragment)
+    assert loaded.diagnostics == ()
+    section = getattr(loaded.policies[0], name)
+    assert [each.id for each in section.rules] == [f"{name}.1"]
+
+
+def test_a_fragment_of_another_version_is_refused() -> None:
+    def fragment(_: str, __: str) -> tuple[str, bytes]:
+        return "f.yaml", b"version: 2\nfragment: f\n"
+
+    text = f"{HEAD}include: f.yaml\nfile: {{default: deny}}\n"
+    assert codes(load([("p.yaml", text.encode())], fragment)) == ["G106"]
+
+
 def test_more_fragments_than_the_limit_are_refused() -> None:
     def load_one(_: str, path: str) -> tuple[str, bytes]:
         return path, b"version: 1\nfragment: f\n"
