@@ -67,7 +67,8 @@ RECEIVERS_TIMEOUT := 300
 
 test-receivers: setup ## the shipper's sinks against real receivers, on loopback
 	@packaging/setup/receivers
-	timeout $(RECEIVERS_TIMEOUT) $(PYTHON) -m pytest -q -p no:cacheprovider -m receivers tests/ship
+	GUARD_REQUIRE_RECEIVERS=1 timeout $(RECEIVERS_TIMEOUT) \
+		$(PYTHON) -m pytest -q -p no:cacheprovider -m receivers tests/ship
 
 test-ingress: setup ## the ingress filter between network namespaces, natively; needs root
 	$(PYTHON) -m pytest -q -p no:cacheprovider -m netns tests
