@@ -37,6 +37,21 @@ def sh(command: str, text: str | None = None) -> str:
     return done.stdout
 
 
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Before all other work on this CPU, and then as long a rest for the others.
+
+    Caches and memory stay shared: what else runs still costs, only not by turns.
+    """
+    began = time.perf_counter()
+    os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
+    try:
+        yield
+    finally:
+        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+    time.sleep(min(0.2, time.perf_counter() - began))
+
+
 class Keys:
     """The program that puts the next prepared header into a frame and hands on."""
 
@@ -79,7 +94,8 @@ class Keys:
     def cost(self, program: int, repeat: int) -> int:
         """Nanoseconds a run of bench_call with this program after it, over all headers."""
         self.update("under_test", struct.pack("=I", 0), struct.pack("=i", program))
-        result: int = self.c.drive_time(self.program("bench_call"), FRAME, len(FRAME), repeat)
+        with undisturbed():
+            result: int = self.c.drive_time(self.program("bench_call"), FRAME, len(FRAME), repeat)
         if result < 0:
             raise OSError(-result, os.strerror(-result))
         return result
@@ -150,13 +166,13 @@ class Link:
 
     def send(self, frames: int) -> float:
         """Nanoseconds a frame, from sending the first to having received the last."""
-        before, began = self.received(), time.perf_counter()
-        error = self.keys.c.drive_live(
-            self.keys.program("bench_send"), FRAME, len(FRAME), frames, 64
-        )
+        before, program = self.received(), self.keys.program("bench_send")
+        with undisturbed():
+            began = time.perf_counter()
+            error = self.keys.c.drive_live(program, FRAME, len(FRAME), frames, 64)
+            elapsed = time.perf_counter() - began
         if error:
             raise OSError(-error, os.strerror(-error))
-        elapsed = time.perf_counter() - began
         if (arrived := self.received() - before) < 0.98 * frames:
             raise RuntimeError(f"{arrived} of {frames} frames arrived: the figure would be a lie")
         return elapsed * 1e9 / frames
