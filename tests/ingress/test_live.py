@@ -65,7 +65,7 @@ def _index(name: str) -> int:
 def _connect(lab: Lab) -> bool:
     """Whether the peer can talk to a server on the host."""
     said = lab.peer.python(
-        f"import socket; s = socket.create_connection(('{HOST_4}', 8080), 2); print(s.recv(5))",
+        f"import socket; s = socket.create_connection(('{HOST_4}', 8080), 20); print(s.recv(5))",
         check=False,
     )
     return "hello" in said.stdout
