@@ -18,11 +18,13 @@ _SEPARATORS = tuple(b" ,")
 def find(policy: Policy) -> Iterator[Diagnostic]:
     """Patterns such as /etc/ssh**, and two patterns in one text, such as "/a, /b"."""
     patterns = list(policy.subject.exe)
-    if policy.file is not None:
-        for rule in policy.file.rules:
-            patterns += rule.paths
-            patterns += rule.excepts
-    for pattern in patterns:
+    for section in (policy.file, policy.exec):
+        for rule in section.rules if section is not None else ():
+            patterns += (*rule.paths, *rule.excepts)
+    for each in policy.net.rules if policy.net is not None else ():
+        patterns += each.paths
+    # A pattern of a list that several rules name is told once.
+    for pattern in dict.fromkeys(patterns):
         if _unbounded(pattern):
             stem = pattern.text.rstrip("*")
             yield Diagnostic(

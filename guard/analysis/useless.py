@@ -7,16 +7,31 @@ from collections.abc import Iterator
 
 from guard.policy.codes import Code
 from guard.policy.diagnostic import Diagnostic, Related, quoted
-from guard.policy.model import Effect, PathRule, PathSection, Policy
+from guard.policy.model import (
+    Effect,
+    KernelRule,
+    KernelSection,
+    NetRule,
+    NetSection,
+    PathRule,
+    PathSection,
+    Pattern,
+    Policy,
+    Rule,
+)
 
+_Section = PathSection | NetSection | KernelSection
 _What = tuple[object, ...]
 
 
 def find(policy: Policy) -> Iterator[Diagnostic]:
     """What in this policy does nothing."""
-    section = policy.file
-    if section is None:
-        return
+    for section in (policy.file, policy.exec, policy.net, policy.kernel):
+        if section is not None:
+            yield from _of_section(section)
+
+
+def _of_section(section: _Section) -> Iterator[Diagnostic]:
     if section.default is Effect.ALLOW and not any(_acts(rule) for rule in section.rules):
         yield Diagnostic(
             Code.USELESS_SECTION,
@@ -25,7 +40,7 @@ def find(policy: Policy) -> Iterator[Diagnostic]:
             help="add a rule that denies, make the default deny, or leave the section out",
         )
         return
-    first: dict[_What, PathRule] = {}
+    first: dict[_What, Rule] = {}
     for rule in section.rules:
         earlier = first.setdefault(_what(rule), rule)
         if earlier is not rule:
@@ -41,19 +56,22 @@ def find(policy: Policy) -> Iterator[Diagnostic]:
         yield from _of_rule(rule, section)
 
 
-def _acts(rule: PathRule) -> bool:
+def _acts(rule: Rule) -> bool:
     """Whether a rule has an effect of its own under default: allow."""
     return rule.effect is Effect.DENY or rule.audit
 
 
-def _of_rule(rule: PathRule, section: PathSection) -> Iterator[Diagnostic]:
+def _of_rule(rule: Rule, section: _Section) -> Iterator[Diagnostic]:
     if section.default is Effect.ALLOW and not _acts(rule):
         yield Diagnostic(
             Code.USELESS_ALLOW,
             f"the rule {quoted(rule.id)} changes nothing: what it allows is allowed by default",
             rule.span,
-            help="deny beats allow, so it makes no exception either: use except: in the deny rule",
+            help="deny beats allow, so it makes no exception either"
+            + (": use except: in the deny rule" if isinstance(rule, PathRule | NetRule) else ""),
         )
+    if not isinstance(rule, PathRule):
+        return
     excepts = {pattern.text: pattern for pattern in rule.excepts}
     if all(pattern.text in excepts for pattern in rule.paths):
         yield Diagnostic(
@@ -65,12 +83,26 @@ def _of_rule(rule: PathRule, section: PathSection) -> Iterator[Diagnostic]:
         )
 
 
-def _what(rule: PathRule) -> _What:
+def _what(rule: Rule) -> _What:
     """What a rule does, whatever it is called and however its lists are ordered."""
-    return (
-        rule.effect,
-        frozenset(rule.verbs),
-        frozenset(pattern.text for pattern in rule.paths),
-        frozenset(pattern.text for pattern in rule.excepts),
-        rule.audit,
-    )
+    common = (rule.effect, rule.audit, rule.kill, rule.errno)
+    if isinstance(rule, PathRule):
+        return *common, frozenset(rule.verbs), _texts(rule.paths), _texts(rule.excepts)
+    if isinstance(rule, NetRule):
+        return (
+            *common,
+            *map(frozenset, (rule.verbs, rule.families, rule.types, rule.protocols)),
+            *(
+                frozenset((each.address, each.length) for each in prefixes)
+                for prefixes in (rule.to, rule.excepts)
+            ),
+            frozenset((each.first, each.last) for each in rule.ports),
+            _texts(rule.paths),
+            _texts(rule.names),
+        )
+    assert isinstance(rule, KernelRule)
+    return *common, frozenset(rule.ops)
+
+
+def _texts(patterns: tuple[Pattern, ...]) -> frozenset[str]:
+    return frozenset(pattern.text for pattern in patterns)
