@@ -40,22 +40,23 @@ def test_a_thousand_policies_replace_one_another_without_a_leak_or_a_false_drop(
         state("{id: pass, allow: udp, port: 9000-9001}", "{id: drop, deny: all, port: 9001}"),
     ]
     passing, dropping = listener(host, 9000), listener(host, 9001)
+    before = host.counts()
 
     def swap(found: Filter) -> int:
-        before = found.state.generation
+        first = found.state.generation
         for number in range(ROUNDS):
             found.replace(others[number % len(others)])
-        return found.state.generation - before
+        return found.state.generation - first
 
     with stream(host):
         assert host.with_filter(swap) == ROUNDS
-    counts = host.counts()
+    counts = {name: count - before.get(name, 0) for name, count in host.counts().items()}
     assert counted(dropping) == 0
     received = counted(passing)
     # Every packet was counted by its rule, over all generations, and reached the program.
     assert received == counts["pass"]
-    assert counts["drop"] == counts["pass"] or abs(counts["drop"] - counts["pass"]) <= 1
-    assert counts["default"] == 0 or counts["no_tables"] == 0
+    assert abs(counts["drop"] - counts["pass"]) <= 1
+    assert counts["no_tables"] == 0
     assert received > 1000
 
 
