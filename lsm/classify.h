@@ -174,9 +174,13 @@ static __always_inline bool disconnected(const struct object *object)
 	const struct guard_device *device = object->device;
 	struct dentry *dentry = object->dentry;
 	__u32 decided = object->subject ? device->subject : GUARD_STATE_FINAL;
+	struct inode *inode;
 
 	/* A name that is about to be made has a parent, and no inode yet. */
-	if (dentry->d_parent != dentry || (dentry->d_inode->i_mode & S_IFMT) == S_IFDIR)
+	if (dentry->d_parent != dentry)
+		return false;
+	inode = dentry->d_inode;
+	if (!inode || (inode->i_mode & S_IFMT) == S_IFDIR)
 		return false;
 	if (!object->subject)
 		for (int group = 0; group < GUARD_LIMIT_GROUPS; group++)

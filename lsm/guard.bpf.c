@@ -17,3 +17,6 @@
 #include "twonames.bpf.c"
 #include "task.bpf.c"
 #include "ops.bpf.c"
+#include "net.bpf.c"
+#include "unix.bpf.c"
+#include "sctp.bpf.c"

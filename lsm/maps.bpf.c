@@ -10,5 +10,6 @@ struct counters_map guard_counters SEC(".maps");
 volatile __u64 guard_host SEC(".data.gate") = 0;
 volatile __u32 guard_labels_id SEC(".data.labels") = 0;
 const volatile bool guard_has_rdonly_cast = false;
+const volatile bool guard_has_sk_storage = true;
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -90,6 +90,12 @@ extern volatile __u64 guard_host;
 /* This kernel has bpf_rdonly_cast (6.2 and later). Set before load. */
 extern const volatile bool guard_has_rdonly_cast;
 
+/*
+ * These programs may have storage in sockets: LSM programs may, fmod_ret ones may not
+ * (bpf_sk_storage_tracing_allowed, net/core/bpf_sk_storage.c). Set before load.
+ */
+extern const volatile bool guard_has_sk_storage;
+
 /* This CPU's counters; never NULL for index 0, but the verifier asks. */
 static __always_inline struct guard_counters *counters(void)
 {

@@ -27,16 +27,20 @@ __u32 guard_names_size(__u64 dentry, __u32 before);
 __u32 guard_write_short(struct short_event *event, __u32 at, __u64 dentry, __u32 flag);
 __u32 guard_write_long(struct long_event *event, __u32 at, __u64 dentry, __u32 flag);
 
+/* Bytes of an abstract UNIX socket's name: sun_path without its first NUL. */
+#define ABSTRACT_MOST 107
+
 /* A socket and an address, in canonical form: what the net gate judges. */
 struct socket_object {
 	__u16 family;
 	__u16 type;
 	__u16 protocol;
 	__u16 port;	    /* host order */
-	__u32 address_size; /* 0, 4 or 16 */
-	__u32 name_size;    /* of an abstract UNIX socket's name; 0: none */
+	__u16 address_size; /* 0, 4 or 16 */
+	__u16 abstract;	    /* nonzero: an abstract UNIX socket's name, in place of an address */
+	__u32 name_size;    /* 0 to ABSTRACT_MOST: an abstract name may be empty */
 	char address[16];   /* network order */
-	const char *name;
+	__u64 name;	    /* kernel address */
 };
 
 static __always_inline void fill(struct guard_event *event, const struct tables *tables,
@@ -243,10 +247,11 @@ static __noinline int send_plain(const struct tables *tables, const struct repor
 		event->port = socket->port;
 		event->address_size = socket->address_size;
 		__builtin_memcpy(event->address, socket->address, sizeof(event->address));
+		if (socket->abstract)
+			event->flags |= GUARD_EVENT_ABSTRACT;
 		size = unrefined(socket->name_size, zero) & 127;
 		if (size) {
-			event->flags |= GUARD_EVENT_ABSTRACT;
-			bpf_probe_read_kernel(whole->bytes, size, socket->name);
+			bpf_probe_read_kernel(whole->bytes, size, (void *)socket->name);
 			event->path_size = size;
 			at = size;
 		}

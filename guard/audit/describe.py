@@ -36,6 +36,7 @@ _OPERATIONS = {
     Hook.SOCKET_SENDMSG: "send",
     Hook.UNIX_STREAM_CONNECT: "connect",
     Hook.UNIX_MAY_SEND: "send",
+    Hook.PATH_MKNOD: "bind",
     Hook.SCTP_BIND_CONNECT: "connect",
 }
 

@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from guard.policy.model import Effect, KernelRule, NetRule, PathRule, Policy
-from guard.wire.layout import Hook, KernelOp, PathVerb, Section
+from guard.wire.layout import Hook, KernelOp, NetVerb, PathVerb, Section
 
 EVERY: frozenset[int] = frozenset()
 """Verbs of a gate that all rules of its section need."""
@@ -136,10 +136,35 @@ NAMES = (
 )
 """The file section's, for names and attributes (lsm/inode.bpf.c, lsm/twonames.bpf.c)."""
 
+
+_USES = (NetVerb.CREATE, NetVerb.BIND, NetVerb.ACCEPT, NetVerb.CONNECT)
+# What a socket that was made otherwise is judged by when it is used.
+
+
+def _socket(hook: Hook, *verbs: NetVerb, program: str = "") -> Gate:
+    return Gate(hook, program or f"guard_{hook.name.lower()}", Section.NET, frozenset(verbs))
+
+
+SOCKETS = (
+    _socket(Hook.SOCKET_CREATE, NetVerb.CREATE),
+    _socket(Hook.SOCKET_BIND, NetVerb.BIND),
+    _socket(Hook.PATH_MKNOD, NetVerb.BIND, program="guard_unix_bind"),
+    _socket(Hook.SOCKET_LISTEN, NetVerb.LISTEN),
+    _socket(Hook.SOCKET_ACCEPT, NetVerb.ACCEPT),
+    _socket(Hook.SOCKET_CONNECT, NetVerb.CONNECT, NetVerb.SEND),
+    _socket(Hook.SOCKET_SENDMSG, *_USES, NetVerb.SEND),
+    _socket(Hook.SOCKET_RECVMSG, *_USES),
+    _socket(Hook.UNIX_STREAM_CONNECT, NetVerb.CONNECT),
+    _socket(Hook.UNIX_MAY_SEND, NetVerb.CONNECT, NetVerb.SEND),
+    _socket(Hook.SCTP_BIND_CONNECT, NetVerb.BIND, NetVerb.CONNECT),
+)
+"""The net section's (lsm/net.bpf.c, unix.bpf.c, sctp.bpf.c)."""
+
 GATES: tuple[Gate, ...] = (
     *LABELS,
     Gate(Hook.FILE_OPEN, "guard_file_open", Section.FILE),
     *NAMES,
+    *SOCKETS,
     *OPERATIONS,
 )
 """All gates, in the order in which they are attached."""

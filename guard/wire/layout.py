@@ -215,6 +215,7 @@ class Hook(IntEnum):
     INODE_INIT_SECURITY_ANON = 64
     FILE_IOCTL_COMPAT = 65
     INODE_FILE_SETATTR = 66
+    PATH_MKNOD = 67
 
 
 class Reason(IntEnum):
