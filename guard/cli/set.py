@@ -21,18 +21,12 @@ from guard.policy.limits_ingress import SET_FILE_SIZE
 from guard.policy.prefixes import Unread, shown
 
 EPILOG = """examples:
-  guard set add blocklist 198.51.100.7 --ttl 1h     the filter drops its packets for an hour
-  guard set del blocklist 198.51.100.7
-  guard set add blocklist - --ttl 4h < banned.txt   in bulk: a prefix a line, # comments
-  guard set replace blocklist new.txt               in one step; a wrong line changes nothing
-  guard set list blocklist
-
+  guard set add banned 198.51.100.7 --ttl 1h   its packets are dropped for an hour
+  guard set add banned - --ttl 4h < list.txt   in bulk: a prefix a line, # comments
+  guard set replace blocklist new.txt          in one step; a wrong line changes nothing
 Entries end in the kernel, on time, whether or not a guard process runs.
-Prefixes stay through a reload of the policy; `replace` and `del` of what a file
-has hold until the policy is loaded anew.
 
-exit code: 0 done, 1 some entries had no place or were not there, 2 usage,
-3 nothing was changed"""
+exit code: 0 done, 1 some had no place or were not there, 3 nothing was changed"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

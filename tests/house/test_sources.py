@@ -11,7 +11,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 MOST_LINES = 400
-GENERATED = {Path("guard/wire/layout.py")}
+GENERATED = {Path("guard/wire/layout.py"), Path("guard/wire/ingress.py")}
 
 _SKIPPED = {".git", ".venv", "build", "objects", "__pycache__"}
 _SOURCE_SUFFIXES = {".py", ".c", ".h", ".sh", ".mk"}
