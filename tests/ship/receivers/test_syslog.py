@@ -280,6 +280,8 @@ def test_a_receiver_that_is_restarted_is_found_again_over_tcp(
     try:
         sink = _sink(daemon, "rsyslog", "tcp", certificates.tls())
         sink.send(_rendered(0, 10))
+        # What its program has not read when it ends is lost: TCP cannot tell, RELP can.
+        until(lambda: len(_ids(daemon)) == 10, "the first ones arrived")
         daemon.process.stop()
         with pytest.raises(Unavailable, match=r"closed the connection|reset"):
             sink.send(_rendered(10, 10))
