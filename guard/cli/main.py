@@ -26,6 +26,8 @@ class Command(NamedTuple):
 
     module: str
     summary: str
+    ingress: bool = False
+    """Only about the ingress filter: the overview names these together."""
 
 
 class CommandModule(Protocol):
@@ -51,13 +53,18 @@ COMMANDS: dict[str, Command] = {
     "ship": Command("guard.cli.ship", "deliver the spool's records to the sinks of a SIEM"),
     "audit": Command("guard.cli.audit", "read the audit trail, and find out who changed it"),
     "status": Command("guard.cli.status", "what is loaded, and whether it really denies"),
+    "reload": Command("guard.cli.reload", "have a running guard read its policies again"),
     "doctor": Command("guard.cli.doctor", "what this kernel can do, and what is missing"),
-    "confirm": Command("guard.cli.confirm", "keep an ingress policy that is on probation"),
-    "set": Command("guard.cli.set", "change the address sets of the ingress filter in force"),
-    "ingress": Command("guard.cli.ingress", "the ingress filter in force, and who it refuses"),
-    "events": Command("guard.cli.events", "the ingress filter's records, as they come"),
-    "flows": Command("guard.cli.flows", "return traffic that the ingress filter would let in"),
-    "pcap": Command("guard.cli.pcap", "what an ingress policy would do with a capture"),
+    "confirm": Command("guard.cli.confirm", "keep an ingress policy that is on probation", True),
+    "set": Command("guard.cli.set", "change the address sets of the ingress filter in force", True),
+    "ingress": Command(
+        "guard.cli.ingress", "the ingress filter in force, and who it refuses", True
+    ),
+    "events": Command("guard.cli.events", "the ingress filter's records, as they come", True),
+    "flows": Command(
+        "guard.cli.flows", "return traffic that the ingress filter would let in", True
+    ),
+    "pcap": Command("guard.cli.pcap", "what an ingress policy would do with a capture", True),
     "unload": Command("guard.cli.unload", "take everything off the kernel again"),
 }
 
@@ -138,7 +145,10 @@ def _dispatch(words: list[str]) -> int:
 
 def _overview() -> str:
     width = max(map(len, COMMANDS))
-    lines = [f"  {name:{width}}  {command.summary}" for name, command in COMMANDS.items()]
+    shown = {name: command for name, command in COMMANDS.items() if not command.ingress}
+    lines = [f"  {name:{width}}  {command.summary}" for name, command in shown.items()]
+    packets = ", ".join(name for name in COMMANDS if name not in shown)
+    lines.append(f"of the ingress filter: {packets}")
     return "\n".join(
         [
             "usage: guard COMMAND [ARGUMENT ...]",

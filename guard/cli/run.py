@@ -19,10 +19,12 @@ from guard.cli.check import print_findings
 from guard.cli.exits import Exit
 from guard.cli.inputs import read_inputs
 from guard.daemon import loop, session
+from guard.daemon.reload import Reread
 from guard.daemon.session import PlanRefused, Session
 from guard.daemon.stream import Spooled
 from guard.errors import GuardError
 from guard.kernel import pins
+from guard.policy.codes import Severity
 from guard.policy.load import Loaded
 from guard.policy.model import Policy, Subject
 
@@ -40,12 +42,8 @@ EPILOG = """examples:
   guard run policies/                      enforce until interrupted, then take it off
   guard run --persist policies/            leave it enforced; `guard unload` takes it off
   guard run nginx.yaml -- ./start-nginx    the policies hold for this command's processes only
-  guard run --persist --confirm 30s edge.yaml
-                                           its ingress filter comes off again, or the one before
-                                           comes back, unless `guard confirm` is said in time
-
-Audit records go to standard output, one JSON object a line, to --log FILE, or to
---spool DIR, chained, from where guard ship and guard audit read them.
+  guard run --confirm 30s edge.yaml        its ingress filter is undone unless guard confirm is said
+Audit records go to standard output as lines of JSON, to --log FILE, or chained to --spool DIR.
 With a command its own exit status is passed on."""
 
 
@@ -76,7 +74,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--allow-degraded",
         action="store_true",
-        help="also on a kernel where enforcement can be passed by (guard doctor says)",
+        help="also where it can be passed by: see guard doctor",
     )
     parser.add_argument("--name", help="the instance's name in guard status (host, or run-PID)")
 
@@ -140,7 +138,20 @@ def _run_gates(
         return Exit.FINDINGS
     if command:
         return _run_command(begun, command)
-    return _run_host(begun, arguments.persist)
+    return _run_host(begun, arguments.persist, lambda: _reread(arguments.files))
+
+
+def _reread(files: Sequence[str]) -> tuple[Policy, ...]:
+    """The policies as their files are now. Raises GuardError where they may not be enforced."""
+    inputs = read_inputs(files)
+    if inputs.problems:
+        raise GuardError(inputs.problems[0])
+    loaded = inputs.load()
+    errors = [each for each in loaded.diagnostics if each.severity is Severity.ERROR]
+    if errors:
+        more = f" (and {len(errors) - 1} more: guard check tells)" if len(errors) > 1 else ""
+        raise GuardError(f"{errors[0].span}: {errors[0].message}{more}")
+    return loaded.policies
 
 
 def _load(files: Sequence[str]) -> Loaded | None:
@@ -164,8 +175,10 @@ def _refuse(error: PlanRefused) -> None:
     print("guard: nothing was loaded", file=sys.stderr)
 
 
-def _run_host(begun: Session, persist: bool) -> int:
+def _run_host(begun: Session, persist: bool, reread: Reread) -> int:
     _require_canaries(begun)
+    begun.reloadable = True
+    begun.redescribe()
     count = len(begun.policies)
     print(
         f"guard: enforcing {count} {'policy' if count == 1 else 'policies'}; "
@@ -177,7 +190,7 @@ def _run_host(begun: Session, persist: bool) -> int:
             "guard: degraded: bpf is not among this kernel's LSMs, and calls can pass guard by",
             file=sys.stderr,
         )
-    number = loop.serve(begun, None, make_logger(StdoutSink(_STDERR)))
+    number = loop.serve(begun, None, make_logger(StdoutSink(_STDERR)), reread)
     _end(begun, signal.Signals(number).name, keep=persist)
     return Exit.CLEAN
 

@@ -10,6 +10,7 @@ import time
 
 from structlog.typing import FilteringBoundLogger
 
+from guard.daemon.reload import SIGNAL, Reread, reload
 from guard.daemon.session import MOUNTINFO, Session
 from guard.errors import GuardError
 
@@ -21,6 +22,7 @@ SETTLE_SECONDS = 1.0
 BATCHES_A_TURN = 64
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_TAKEN = (*STOP_SIGNALS, SIGNAL)
 
 
 def hold_signals() -> None:
@@ -29,16 +31,23 @@ def hold_signals() -> None:
     Otherwise one that comes while an instance is loaded, or before it is served,
     would end this process and leave the instance in force.
     """
-    signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
+    signal.pthread_sigmask(signal.SIG_BLOCK, _TAKEN)
 
 
 def release_signals() -> None:
     """Undo ``hold_signals``: for a child that is to become something else."""
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _TAKEN)
 
 
-def serve(session: Session, child: int | None, log: FilteringBoundLogger) -> int:
+def serve(
+    session: Session,
+    child: int | None,
+    log: FilteringBoundLogger,
+    reread: Reread | None = None,
+) -> int:
     """Move records until a stop signal comes or ``child`` ends.
+
+    ``reread`` reads the policies anew when guard.daemon.reload.SIGNAL asks for it.
 
     Returns the signal's number, or 0 when the child has ended; it is not waited
     for here. A change of the mount table is followed by a new generation; where
@@ -47,10 +56,10 @@ def serve(session: Session, child: int | None, log: FilteringBoundLogger) -> int
     wake, signalled = os.pipe()
     os.set_blocking(signalled, False)
     os.set_blocking(wake, False)
-    previous = {number: signal.signal(number, lambda *_: None) for number in STOP_SIGNALS}
+    previous = {number: signal.signal(number, lambda *_: None) for number in _TAKEN}
     signal.set_wakeup_fd(signalled, warn_on_full_buffer=False)
     pidfd = os.pidfd_open(child) if child is not None else -1
-    held = signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
+    held = signal.pthread_sigmask(signal.SIG_UNBLOCK, _TAKEN)
     try:
         with open(MOUNTINFO, "rb") as mounts:
             poll = select.poll()
@@ -76,6 +85,8 @@ def serve(session: Session, child: int | None, log: FilteringBoundLogger) -> int
                     number = os.read(wake, 1)[0]
                     if number in STOP_SIGNALS:
                         return number
+                    if number == SIGNAL and reread is not None:
+                        _reload(session, reread, log)
                 if pidfd >= 0 and pidfd in ready:
                     return 0
     finally:
@@ -86,6 +97,14 @@ def serve(session: Session, child: int | None, log: FilteringBoundLogger) -> int
         for fd in (wake, signalled, pidfd):
             if fd >= 0:
                 os.close(fd)
+
+
+def _reload(session: Session, reread: Reread, log: FilteringBoundLogger) -> None:
+    problem = reload(session, reread)
+    if problem is None:
+        log.info("other policies are in force", generation=session.generation)
+    else:
+        log.error("the policies were read again and refused", because=problem)
 
 
 def _follow(session: Session, log: FilteringBoundLogger) -> None:

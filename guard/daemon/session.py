@@ -42,6 +42,7 @@ from guard.kernel.attachment import Attachment
 from guard.kernel.engine import RINGS, Engine
 from guard.kernel.labels import Label
 from guard.kernel.libbpf import Libbpf, LibbpfError
+from guard.plan.bits import is_retired
 from guard.plan.encode import encode
 from guard.plan.errors import PlanError
 from guard.plan.host import HostPlan, build_host_plan
@@ -49,9 +50,10 @@ from guard.plan.ids import HostNames, wanted_names
 from guard.plan.index import index_plan
 from guard.plan.mounts import Mount, parse_mountinfo
 from guard.plan.plan import state_class, walk
+from guard.plan.units import section_rules
 from guard.policy.model import Policy
 from guard.version import VERSION
-from guard.wire.layout import TaskFlag
+from guard.wire.layout import Section, TaskFlag
 
 MOUNTINFO = Path("/proc/self/mountinfo")
 
@@ -83,6 +85,10 @@ class Session:
     missed: int = 0
     degraded: bool = False
     trail: Trail | None = None
+    reloadable: bool = False
+    reloads: int = 0
+    reload_problem: str | None = None
+    plan: HostPlan | None = None
 
     def label(self, pid: int) -> None:
         """Put a process under all policies, as the root of the tree they hold for."""
@@ -107,12 +113,37 @@ class Session:
         self.generation, self.canary_class = generation, canary_class
         self.describe(plan)
 
+    def announce(self, before: Sequence[bytes]) -> None:
+        """Tell which policies are in force, after lines of guard's own."""
+        lines = list(before)
+        for policy in self.policies:
+            if not is_retired(policy):
+                lines.append(
+                    self.lifecycle.policy_loaded(
+                        policy.name,
+                        policy.mode.value,
+                        policy.source,
+                        self.generation,
+                        rule_count(policy),
+                    )
+                )
+        self.collector.tell(lines)
+
+    def redescribe(self) -> None:
+        """Pin the description again, as things are now."""
+        assert self.plan is not None, "a session that was started has been described"
+        self.describe(self.plan)
+
     def describe(self, plan: HostPlan) -> None:
         """Pin what `guard status` and a successor need to know."""
+        self.plan = plan
         described = _about(self.policies, self.tree, self.generation, self.canary_class)
         described["bits"], described["host"] = self.engine.bits, self.engine.host
         described["started"] = self.started
         described["attachment"] = self.engine.attachment.value
+        described["reloadable"] = self.reloadable
+        described["reloads"] = self.reloads
+        described["reload_problem"] = self.reload_problem
         described["index"] = index_plan(plan).to_json()
         about.write(self.engine.libbpf, self.engine.instance, described)
 
@@ -181,7 +212,7 @@ def start(
             loaded.labels.set(os.getpid(), Label(0, flags=TaskFlag.EXEMPT))
         if not tree:
             loaded.sweep()
-        _announce(session)
+        session.announce([session.lifecycle.started(VERSION, adopted=False)])
     except BaseException:
         loaded.close()
         pins.remove(loaded.instance)
@@ -288,16 +319,9 @@ def _stream(
     )
 
 
-def _announce(session: Session) -> None:
-    lines = [session.lifecycle.started(VERSION, adopted=False)]
-    for policy in session.policies:
-        rules = len(policy.file.rules) if policy.file else 0
-        lines.append(
-            session.lifecycle.policy_loaded(
-                policy.name, policy.mode.value, policy.source, session.generation, rules
-            )
-        )
-    session.collector.tell(lines)
+def rule_count(policy: Policy) -> int:
+    """How many rules a policy has, in all sections that processes are judged by."""
+    return sum(len(section_rules(policy, section)) for section in Section)
 
 
 def process_start(pid: int) -> str | None:
@@ -328,8 +352,9 @@ def _about(
                 "name": policy.name,
                 "mode": policy.mode.value,
                 "source": policy.source,
-                "rules": len(policy.file.rules) if policy.file else 0,
+                "rules": rule_count(policy),
             }
             for policy in policies
+            if not is_retired(policy)
         ],
     }

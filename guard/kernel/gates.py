@@ -162,7 +162,12 @@ SOCKETS = (
 
 GATES: tuple[Gate, ...] = (
     *LABELS,
-    Gate(Hook.FILE_OPEN, "guard_file_open", Section.FILE),
+    Gate(
+        Hook.FILE_OPEN,
+        "guard_file_open",
+        Section.FILE,
+        frozenset({PathVerb.READ, PathVerb.WRITE, PathVerb.LIST, PathVerb.APPEND}),
+    ),
     *NAMES,
     *SOCKETS,
     *OPERATIONS,
@@ -209,6 +214,25 @@ def _is_needed(gate: Gate, wanted: dict[Section, frozenset[int] | None]) -> bool
         return False
     verbs = wanted[gate.section]
     return verbs is None or not gate.verbs or bool(verbs & gate.verbs)
+
+
+NOT_GATED: dict[Section, frozenset[int]] = {
+    Section.FILE: frozenset({PathVerb.LOCK, PathVerb.IOCTL}),
+    Section.EXEC: frozenset({PathVerb.EXEC, PathVerb.MAP}),
+}
+"""Verbs of the language that no program sees yet: policies that decide them are refused."""
+
+
+def ungated(policies: Iterable[Policy]) -> dict[Section, frozenset[int]]:
+    """Per section, verbs that these policies decide and that no program sees."""
+    found = {}
+    for section, verbs in wanted_verbs(policies).items():
+        lacking = NOT_GATED.get(section, EVERY)
+        if verbs is not None:
+            lacking &= verbs
+        if lacking:
+            found[section] = lacking
+    return found
 
 
 @dataclass(frozen=True, slots=True)
