@@ -49,10 +49,7 @@ With a command its own exit status is passed on."""
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.usage = (
-        "guard run [--persist] [--confirm TIME] [--log FILE | --spool DIR] [--name NAME]"
-        " FILE... [-- COMMAND...]"
-    )
+    parser.usage = "guard run [OPTION...] FILE... [-- COMMAND...]"
     parser.epilog = EPILOG
     parser.add_argument("files", nargs="+", metavar="FILE", help="policies, or directories of them")
     parser.add_argument(
