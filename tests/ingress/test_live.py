@@ -156,18 +156,21 @@ def test_what_a_rule_mirrors_comes_in_and_is_copied(lab: Lab) -> None:
         rule("copy", Action.MIRROR, match, target=Target(interface="gi1")), default=Default.ALLOW
     )
 
-    def do(filter_: Filter) -> tuple[int, int]:
+    def do(filter_: Filter) -> tuple[int, int] | None:
         filter_.update("ingress_mirrors", 0, struct.pack("=I", _index("gi1")))
         libbpf = ctypes.CDLL("libbpf.so.1", use_errno=True)
         program = filter_.program("guard_ingress_mirror")
         link = libbpf.bpf_link_create(program, _index(HOST_IF), _TCX_INGRESS, None)
         if link < 0:
-            pytest.skip("this kernel has no tcx")
+            return None
         before, mine = _received(lab.peer, "gp1"), _datagrams()
         lab.peer.python(_SEND, "9")
         return _received(lab.peer, "gp1") - before, _datagrams() - mine
 
-    assert _filtered(lab, made, do) == (5, 5)
+    copied = _filtered(lab, made, do)
+    if copied is None:
+        pytest.skip("this kernel has no tcx: 6.6 and later do")
+    assert copied == (5, 5)
 
 
 _SEND = """
