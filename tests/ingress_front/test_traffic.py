@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -344,6 +345,38 @@ def test_a_reject_rule_tells_the_client_at_once(host: Running, tmp_path: Path) -
     assert host.ask("tcp", 7200, HOST_6, None) == "refused"
     assert host.ask("udp", 7200, HOST_4, None) == "No route to host"  # prohibited, RFC 1812
     host.lab.peer.run("ip", "link", "set", PEER_IF, "xdp", "off")
+
+
+CHECKSUMS = """
+import array, fcntl, socket, struct, sys
+# struct ethtool_value for ETHTOOL_STXCSUM, and struct ifreq that points to it: netdevice(7).
+value = array.array("I", [0x17, int(sys.argv[2])])
+request = struct.pack("16sP16x", sys.argv[1].encode(), value.buffer_info()[0])
+fcntl.ioctl(socket.socket(), 0x8946, request)
+"""
+
+
+def test_packets_that_a_rule_gives_to_another_cpu_reach_their_socket(host: Running) -> None:
+    # A veth's packets have their checksum made last, and another CPU is not told that.
+    host.lab.peer.python(CHECKSUMS, PEER_IF, "0")
+    last = max(os.sched_getaffinity(0))
+    host.put(state(WEB, f"{{id: spread, redirect: udp, port: 7400, to-cpu: {last}}}"))
+    before = host.counts()
+    assert host.ask("udp", 7400, HOST_4, None) is True
+    after = host.counts()
+    assert after["spread"] > before.get("spread", 0)
+    assert after["no_target"] == before["no_target"]
+    host.lab.peer.python(CHECKSUMS, PEER_IF, "1")
+
+
+def test_packets_for_an_interface_that_went_are_a_fault_that_is_counted(host: Running) -> None:
+    host.lab.wire("gi2", "gp2", "10.80.0.1", "10.80.0.2")
+    host.put(state(WEB, "{id: away, redirect: udp, port: 7400, to-interface: gi2}"))
+    host.lab.host.run("ip", "link", "del", "gi2")
+    before = host.counts()["no_target"]
+    assert host.ask("udp", 7400, HOST_4, None) is False
+    assert host.counts()["no_target"] > before
+    assert host.connects(80)
 
 
 def test_a_policy_in_audit_mode_counts_and_lets_in(host: Running) -> None:

@@ -164,7 +164,7 @@ class _Builder:
         self._shapes()
         self._timed()
         root["rules"] = self.blob.place(
-            targets.records(section.rules, self.order, self.slots, devices, cpus, mirrors)
+            targets.records(section.rules, self.order, self.slots, devices, mirrors)
         )
         for rule, bit, slot in zip(section.rules, self.order.bits, self.slots, strict=True):
             if rule.limit is not None:

@@ -31,7 +31,9 @@ _RULE = np.dtype(
 def targets(
     rules: Sequence[IngressRule],
 ) -> tuple[tuple[str, ...], tuple[int, ...], tuple[str, ...]]:
-    """Interfaces and CPUs of redirects, and interfaces of mirrors: index by index of their maps.
+    """Interfaces and CPUs of redirects, and interfaces of mirrors.
+
+    Interfaces stand at their index in the maps, CPUs at their own number.
 
     Raises IngressError when there are too many, or a mirror names a CPU.
     """
@@ -46,6 +48,8 @@ def targets(
     for some in (devices, cpus, mirrors):
         if len(some) > int(Limit.TARGETS):
             raise IngressError(f"rules name more than {int(Limit.TARGETS)} targets of a kind")
+    if cpus and cpus[-1] >= int(Limit.TARGETS):
+        raise IngressError(f"a rule can redirect to CPUs 0 to {int(Limit.TARGETS) - 1}")
     for rule in rules:
         if rule.action is Action.MIRROR and (not rule.target or not rule.target.interface):
             raise IngressError("a mirror rule copies to an interface, not to a CPU")
@@ -57,7 +61,6 @@ def records(
     order: Order,
     slots: Sequence[int],
     devices: Sequence[str],
-    cpus: Sequence[int],
     mirrors: Sequence[str],
 ) -> NDArray[Any]:
     """struct ingress_rule by bit: observers, then deciding rules; limits are elsewhere."""
@@ -69,7 +72,8 @@ def records(
         if rule.target is not None and rule.action is Action.MIRROR:
             target = mirrors.index(str(rule.target.interface))
         elif rule.target is not None and rule.target.cpu is not None:
-            target, to_cpu = cpus.index(rule.target.cpu), 1
+            # A CPU map's key is the CPU's number (cpu_map_update_elem, kernel/bpf/cpumap.c).
+            target, to_cpu = rule.target.cpu, 1
         elif rule.target is not None:
             target = devices.index(str(rule.target.interface))
         # Limits have a table of their own: the rest closes up.
