@@ -24,8 +24,8 @@ from guard.plan.encode import encode
 from guard.plan.host import HostPlan
 from guard.plan.index import index_plan
 from guard.plan.plan import Plan, Verdict, verdict
-from guard.policy.model import Effect, Policy
-from guard.wire.layout import PathVerb, Reason
+from guard.policy.model import Effect, PathOperation, Policy
+from guard.wire.layout import PathVerb, Reason, Section
 from tests.kernel.lab import Attempts, Lab, compile_program, host_plan, loaded, tmpfs
 from tests.kernel.lab_objects import policies, tree, unanchored
 
@@ -34,10 +34,11 @@ pytestmark = pytest.mark.kernel
 MOUNTPOINT = Path("/tmp/guard-differential")
 SEED = int(os.environ.get("GUARD_TEST_SEED", "20"))
 
-READ, WRITE, LIST = PathVerb.READ, PathVerb.WRITE, PathVerb.LIST
+READ, WRITE, LIST, APPEND = PathVerb.READ, PathVerb.WRITE, PathVerb.LIST, PathVerb.APPEND
 WAYS = {
     os.O_RDONLY: (READ,),
-    os.O_WRONLY | os.O_APPEND: (WRITE,),
+    os.O_WRONLY: (WRITE,),
+    os.O_WRONLY | os.O_APPEND: (APPEND,),
     os.O_RDWR: (READ, WRITE),
     os.O_RDONLY | os.O_TRUNC: (READ, WRITE),
 }
@@ -106,7 +107,10 @@ class Decider:
         said = verdict(plan, self._mask, verb, path, self._host.start(self._device))
         model = 0
         for bit, policy in enumerate(plan.policies):
-            if self._mask >> bit & 1 and not decide(policy, verb, host_name(path)).allowed:
+            if (
+                self._mask >> bit & 1
+                and not decide(policy, PathOperation(verb, ""), [host_name(path)]).allowed
+            ):
                 model |= 1 << bit
         assert said.denied == model, (path, verb)
         return said
@@ -176,7 +180,7 @@ def assert_record(event: Event, want: Expected, mask: int, world: World, plan: P
     assert event.flags == 0
     assert event.reason == Reason.POLICY
     assert event.verbs == sum(1 << verb for verb in want.verbs)
-    assert event.policies == mask & plan.masks.file
+    assert event.policies == mask & plan.masks.sections[Section.FILE].policies
     assert event.denied == event.enforced == want.denied
     assert event.by_rule == want.by_rule
     assert event.audited == want.audited
@@ -199,7 +203,7 @@ def assert_attributed(
         assert owner.file.default is Effect.DENY
         assert any(
             said.default and not said.allowed
-            for said in (decide(owner, verb, *names) for verb in want.verbs)
+            for said in (decide(owner, PathOperation(verb, ""), names) for verb in want.verbs)
         )
         return
     rule = next(one for one in owner.file.rules if one.id == found.rule)

@@ -15,7 +15,7 @@ from guard.plan.build import build_plan
 from guard.plan.errors import PlanError
 from guard.plan.plan import CELL, Plan, state_class, subjects, verdict, walk
 from guard.policy.model import Policy
-from guard.wire.layout import ROW, Column, Limit, State
+from guard.wire.layout import ROW, Column, Limit, Section, State
 from tests.plan.make import ALLOW, DENY, LIST, READ, WRITE, policy, rule
 from tests.plan.test_differential import compare
 
@@ -209,7 +209,7 @@ def test_more_policies_than_bits_are_refused() -> None:
 def test_no_rules_at_all_still_make_tables() -> None:
     plan = build_plan([policy(default=DENY, host=True), policy(default=None)])
     assert verdict(plan, 0b11, READ, b"/a").denied == 0b01
-    assert plan.masks.file == 0b01
+    assert plan.masks.sections[Section.FILE].policies == 0b01
     assert plan.masks.host == 0b01
     assert plan.masks.exe == 0b10
     assert subjects(plan, b"/usr/bin/x") == 0b10

@@ -13,14 +13,15 @@ from guard.plan.build import build_plan
 from guard.plan.compare import Direction, FileChange, PolicyChange, SubjectChange, compare
 from guard.plan.plan import Plan, verdict
 from guard.plan.product import Product
-from guard.policy.model import Mode, Policy
+from guard.policy.model import Mode, PathOperation, Policy
 from guard.wire.layout import PathVerb
 from tests.plan.make import ALLOW, DENY, LIST, READ, WRITE, policy, rule
-from tests.plan.strategies import PATHS, mutated, near, policies
+from tests.plan.strategies import FILE_VERBS, PATHS, mutated, near, policies
 
 
 def allowed(one: Policy | None, verb: PathVerb, path: bytes) -> bool:
-    return one is None or decide(one, verb, path).allowed
+    operation = PathOperation(verb, "")
+    return one is None or decide(one, operation, [path]).allowed
 
 
 def test_a_policy_does_not_differ_from_itself() -> None:
@@ -84,7 +85,7 @@ def test_subjects_modes_and_whole_policies_that_changed_are_told() -> None:
     assert [(each.direction, each.witness) for each in wider] == [(Direction.TIGHTENS, b"/a")]
     gone = compare([host], [])
     assert {each.direction for each in gone} == {Direction.LOOSENS}
-    assert {each.verb for each in gone if isinstance(each, FileChange)} == set(PathVerb)
+    assert {each.verb for each in gone if isinstance(each, FileChange)} == set(FILE_VERBS)
 
 
 QUIET = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -129,7 +130,7 @@ def test_every_example_differs_and_no_difference_is_missed(data: st.DataObject) 
             assert (each.direction is Direction.TIGHTENS) is covered
     for path in data.draw(st.lists(mutated([b"/", *near(old + new)]), min_size=8, max_size=8)):
         for name in before | after:
-            for verb in PathVerb:
+            for verb in FILE_VERBS:
                 was, now = (allowed(side.get(name), verb, path) for side in (before, after))
                 assert was == now or (name, verb, now) in changed, (name, verb, path)
 
@@ -154,4 +155,4 @@ def test_a_reached_combination_is_where_its_path_leads(data: st.DataObject) -> N
 
 def _verdicts(plan: Plan, path: bytes) -> tuple[int, ...]:
     mask = (1 << len(plan.policies)) - 1
-    return tuple(verdict(plan, mask, verb, path).denied for verb in PathVerb)
+    return tuple(verdict(plan, mask, verb, path).denied for verb in FILE_VERBS)

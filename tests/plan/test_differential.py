@@ -10,20 +10,20 @@ from guard.analysis.evaluate import decide, rule_matches, subject_applies
 from guard.plan.aliases import Alias, Start
 from guard.plan.build import build_plan
 from guard.plan.plan import Plan, StartStates, subjects, verdict
-from guard.policy.model import Effect, Mode, PathRule, Policy
+from guard.policy.model import Effect, Mode, PathOperation, PathRule, Policy
 from guard.wire.layout import PathVerb
 from tests.plan.make import ALLOW, DENY, READ, policy, rule
-from tests.plan.strategies import NAMES, PATHS, mutated, near, policies
+from tests.plan.strategies import FILE_VERBS, NAMES, PATHS, mutated, near, policies
 
 
 def compare(plan: Plan, path: bytes, names: list[bytes], start: StartStates | None = None) -> None:
     """One object against the tables: ``path`` in its file system, ``names`` in the host."""
     chosen = plan.policies
     every = (1 << len(chosen)) - 1
-    for verb in PathVerb:
+    for verb in FILE_VERBS:
         got = verdict(plan, every, verb, path, start)
         for bit, one in enumerate(chosen):
-            want = decide(one, verb, *names)
+            want = decide(one, PathOperation(verb, ""), names)
             on = 1 << bit
             about = (path, names, verb, one)
             assert bool(got.denied & on) == (not want.allowed), about

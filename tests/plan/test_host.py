@@ -12,10 +12,21 @@ from guard.plan.aliases import Alias
 from guard.plan.encode import DATA_BITS, device_slot, encode, hash_devices, value_size
 from guard.plan.errors import PlanError
 from guard.plan.host import HostPlan, build_host_plan, device_names
-from guard.plan.index import PlanIndex, index_plan
+from guard.plan.index import Asked, PlanIndex, index_plan
 from guard.plan.mounts import Mount, parse_mountinfo
-from guard.plan.plan import subjects, verdict
-from guard.wire.layout import DEVICE, DEVICES, ROOT, ROW, Column, Limit, State
+from guard.plan.plan import Verdict, subjects, verdict
+from guard.wire.layout import (
+    DEVICE,
+    DEVICES,
+    GATED,
+    ROOT,
+    ROW,
+    Column,
+    Limit,
+    PathVerb,
+    Section,
+    State,
+)
 from tests.plan.make import ALLOW, DENY, READ, WRITE, policy, rule
 
 TEXT = rb"""22 1 254:1 / / rw,relatime shared:1 - ext4 /dev/vda1 rw
@@ -161,7 +172,10 @@ def test_the_encoded_root_says_what_the_plan_says() -> None:
     assert value.endswith(b"\0" * ROW.size + tables.devices)
     assert field(tables.root, "generation") == (7,)
     assert field(tables.root, "groups") == (1,)
-    assert field(tables.root, "file_default_deny") == (1,)
+    section = ROOT.fields["section"].offset + Section.FILE * GATED.size
+    assert struct.unpack_from(GATED.format(), tables.root, section) == (1, 1)
+    other = ROOT.fields["section"].offset + Section.NET * GATED.size
+    assert struct.unpack_from(GATED.format(), tables.root, other) == (0, 0)
     assert field(tables.root, "group_mask") == (1, 0, 0, 0)
     column = field(tables.root, "column")
     assert column[ord("/")] == Column.SLASH * 4
@@ -185,6 +199,11 @@ def test_the_encoded_root_says_what_the_plan_says() -> None:
     assert encode(plan, 7) == tables
 
 
+def asked(got: Verdict, verb: PathVerb) -> Asked:
+    """What a verdict of the file section was about."""
+    return Asked(Section.FILE, 1 << verb, got.class_ids)
+
+
 def test_the_index_survives_json_and_explains_verdicts() -> None:
     plan = build_host_plan(
         [
@@ -201,14 +220,14 @@ def test_the_index_survives_json_and_explains_verdicts() -> None:
     assert index == index_plan(plan)
     assert index.host_path(5, b"/x") == b"/\xff\n/x"
     got = verdict(plan.plan, 3, READ, b"/a")
-    (cause,) = index.explain(got.denied, got.by_rule, got.class_ids, 1 << READ)
+    (cause,) = index.explain(asked(got, READ), got.denied, got.by_rule)
     assert cause.rule is not None
     assert (cause.policy.name, cause.rule.id, cause.rule.line) == ("first", "no-a", 4)
     got = verdict(plan.plan, 3, WRITE, b"/a")
-    (cause,) = index.explain(got.denied, got.by_rule, got.class_ids, 1 << WRITE)
-    assert (cause.rule, cause.policy.default) == (None, "deny")
+    (cause,) = index.explain(asked(got, WRITE), got.denied, got.by_rule)
+    assert (cause.rule, cause.policy.name) == (None, "first")
     got = verdict(plan.plan, 3, READ, b"/b")
-    (cause,) = index.explain_audited(got.audited, got.class_ids, 1 << READ)
+    (cause,) = index.explain_audited(asked(got, READ), got.audited)
     assert cause.rule is not None
     assert cause.rule.id == "b"
 
@@ -216,11 +235,11 @@ def test_the_index_survives_json_and_explains_verdicts() -> None:
 def test_an_index_refuses_what_is_of_another_generation() -> None:
     index = index_plan(host_plan(rule(DENY, [READ], "/a")))
     with pytest.raises(LookupError):
-        index.explain(0b100, 0, [0], 1)
+        index.explain(Asked(Section.FILE, 1, [0]), 0b100, 0)
     with pytest.raises(LookupError):
-        index.explain(1, 1, [99], 1)
+        index.explain(Asked(Section.FILE, 1, [99]), 1, 1)
     with pytest.raises(LookupError):
-        index.explain(1, 1, [0], 1)
-    for text in ("[]", "{}", '{"version":2}', "x"):
+        index.explain(Asked(Section.FILE, 1, [0]), 1, 1)
+    for text in ("[]", "{}", '{"version":3}', "x"):
         with pytest.raises(ValueError):  # noqa: PT011 - one error for all that is no index
             PlanIndex.from_json(text)

@@ -14,10 +14,9 @@ from guard.analysis.overlap import meeting
 from guard.plan.compare import compare
 from guard.plan.shadowed import find
 from guard.policy.codes import Code
-from guard.policy.model import PathRule, Policy
-from guard.wire.layout import PathVerb
+from guard.policy.model import PathOperation, PathRule, Policy
 from tests.plan.make import ALLOW, DENY, LIST, READ, WRITE, policy, rule
-from tests.plan.strategies import mutated, near, policies
+from tests.plan.strategies import FILE_VERBS, mutated, near, policies
 
 
 def useless(*rules: PathRule) -> list[str]:
@@ -94,8 +93,9 @@ def test_without_all_that_is_useless_every_decision_and_record_stays(data: st.Da
     less = dataclasses.replace(one, file=dataclasses.replace(one.file, rules=rest))
     assert compare([one], [less]) == []
     for path in data.draw(st.lists(mutated([b"/", *near([one])]), min_size=8, max_size=8)):
-        for verb in PathVerb:
-            was, now = decide(one, verb, path), decide(less, verb, path)
+        for verb in FILE_VERBS:
+            operation = PathOperation(verb, "")
+            was, now = decide(one, operation, [path]), decide(less, operation, [path])
             assert (was.audit, was.default) == (now.audit, now.default)
 
 
