@@ -19,14 +19,14 @@ struct flow {
 	__u64 local_low;
 	__u64 remote_high;
 	__u64 remote_low;
-	__u32 local_port;	/* ICMP: the echo's id; a fragment: its id */
+	__u32 local_port; /* ICMP: the echo's id; a fragment: its id */
 	__u32 remote_port;
-	__u32 kind;		/* enum flow_kind, shifted over the protocol */
+	__u32 kind; /* enum flow_kind, shifted over the protocol */
 };
 
 enum flow_kind {
 	FLOW_TRAFFIC = 0,
-	FLOW_FRAGMENT = 1 << 8,	/* a datagram whose first fragment was let in */
+	FLOW_FRAGMENT = 1 << 8,	 /* a datagram whose first fragment was let in */
 	FLOW_ASKED_ALL = 2 << 8, /* sent to a group: whoever answers */
 };
 
@@ -61,7 +61,7 @@ GLOBAL int flow_known(const struct flow *f, __u32 timeout)
 	bucket = bpf_map_lookup_elem(&ingress_flows, &key);
 	if (!bucket)
 		return false;
-	/* The time takes the place of the hash's low bits; the key is of high ones. */
+		/* The time takes the place of the hash's low bits; the key is of high ones. */
 #pragma unroll
 	for (int way = 0; way < 8; way++) {
 		__u64 entry = bucket->way[way];
@@ -242,8 +242,8 @@ static __always_inline bool is_error(const struct packet *p)
 
 static __always_inline bool is_echo_reply(const struct packet *p)
 {
-	return p->family == 4 ? p->protocol == PROTOCOL_ICMP && p->destination_port == 0 :
-				p->protocol == PROTOCOL_ICMP6 && p->destination_port == 129;
+	return p->family == 4 ? p->protocol == PROTOCOL_ICMP && p->destination_port == 0
+			      : p->protocol == PROTOCOL_ICMP6 && p->destination_port == 129;
 }
 
 /* Whether the packet answers something that the host sent. */

@@ -23,8 +23,8 @@ static __always_inline int let_in(struct xdp_md *ctx, __u32 flags)
 }
 
 /* What a rule of the rules' table is. */
-static __always_inline const struct ingress_rule *rule_at(const __u8 *tables,
-							  const struct ingress_root *root, __u32 bit)
+static __always_inline const struct ingress_rule *
+rule_at(const __u8 *tables, const struct ingress_root *root, __u32 bit)
 {
 	return AT(struct ingress_rule, tables, root->rules + bit * sizeof(struct ingress_rule));
 }
@@ -178,8 +178,7 @@ int guard_ingress(struct xdp_md *ctx)
 		classify(tables, root, p, ctx, rows);
 		if (flags & INGRESS_FLAG_OBSERVERS)
 			mirror = observe(ctx, p, tables, rows);
-		bit = rows->wide ? first_rule_wide(tables, rows) :
-				   first_rule(tables, rows);
+		bit = rows->wide ? first_rule_wide(tables, rows) : first_rule(tables, rows);
 	}
 	rule = rule_at(tables, root, INGRESS_LIMIT_OBSERVERS + bit);
 	if (bit != NO_RULE && rule->action <= INGRESS_ACTION_REJECT) {
@@ -207,9 +206,10 @@ int guard_ingress(struct xdp_md *ctx)
 		d->slot = rule->slot;
 		account(ctx, p, d, false, false);
 		if (!d->audit) {
-			__s64 sent = rule->to_cpu ?
-				bpf_redirect_map(&ingress_cpus, rule->target, XDP_ABORTED) :
-				bpf_redirect_map(&ingress_devices, rule->target, XDP_ABORTED);
+			__s64 sent = rule->to_cpu ? bpf_redirect_map(&ingress_cpus, rule->target,
+								     XDP_ABORTED)
+						  : bpf_redirect_map(&ingress_devices, rule->target,
+								     XDP_ABORTED);
 
 			if (sent == XDP_REDIRECT)
 				return XDP_REDIRECT;

@@ -40,7 +40,7 @@ static __always_inline __u32 class_of(const __u8 *tables, const struct ingress_i
 }
 
 static __always_inline __u32 class4(const __u8 *tables, const struct ingress_intervals *list,
-			       __u32 address)
+				    __u32 address)
 {
 	const __u32 *cell = AT(__u32, tables, list->root + (address >> 16) * 4);
 	__u32 at = cell[0], left = cell[1] - cell[0], keys = list->keys;
@@ -59,7 +59,8 @@ static __always_inline __u32 class4(const __u8 *tables, const struct ingress_int
 	}
 	/* The rest all at once: no load waits for another, and no branch is guessed. */
 	few = AT(__u16, tables, keys + at * 2);
-	at += (at_most(few[0], key) & at_most(1, left)) + (at_most(few[1], key) & at_most(2, left)) +
+	at += (at_most(few[0], key) & at_most(1, left)) +
+	      (at_most(few[1], key) & at_most(2, left)) +
 	      (at_most(few[2], key) & at_most(3, left)) + (at_most(few[3], key) & at_most(4, left));
 	return class_of(tables, list, at);
 }
@@ -84,8 +85,8 @@ static __noinline __u32 class6_fine(const __u8 *tables, const struct ingress_int
 	return *AT(__u16, tables, list->fine_classes + (fine->first + index + at) * 2);
 }
 
-static __noinline __u32 class6(const __u8 *tables, const struct ingress_intervals *list,
-			       __u64 high, __u64 low)
+static __noinline __u32 class6(const __u8 *tables, const struct ingress_intervals *list, __u64 high,
+			       __u64 low)
 {
 	__u64 number = high < list->base ? 0 : (high - list->base) >> (list->shift & 63);
 	const __u32 *cell;

@@ -137,7 +137,7 @@ static __always_inline const __u8 *current_tables(void)
 }
 
 /* What is at a byte offset of the tables: any offset is safe, a masked one is another's. */
-#define AT(type, tables, offset) ((const type *)((tables) + ((__u32)(offset) & constants.table_mask)))
+#define AT(type, tables, offset) ((const type *)((tables) + ((__u32)(offset)&constants.table_mask)))
 
 /*
  * A function that the verifier follows once and by itself, not once for each state

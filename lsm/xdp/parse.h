@@ -11,7 +11,7 @@
 enum readable {
 	READABLE_ADDRESSES = 1,
 	READABLE_PROTOCOL = 2,
-	READABLE_PORTS = 4,	/* or the ICMP type; of a protocol that has neither, nothing */
+	READABLE_PORTS = 4, /* or the ICMP type; of a protocol that has neither, nothing */
 };
 
 /* Addresses, ports and lengths are in host order; IPv4 is in the low half. */
@@ -20,24 +20,24 @@ struct packet {
 	__u64 source_low;
 	__u64 destination_high;
 	__u64 destination_low;
-	__u32 frame;		/* bytes of the frame, as far as it is linear */
-	__u32 network;		/* offset of the IP header */
-	__u32 transport;	/* of what follows the last header walked */
-	__u32 end;		/* of the IP packet, as its header says */
-	__u32 length;		/* bytes of the IP packet */
+	__u32 frame;	 /* bytes of the frame, as far as it is linear */
+	__u32 network;	 /* offset of the IP header */
+	__u32 transport; /* of what follows the last header walked */
+	__u32 end;	 /* of the IP packet, as its header says */
+	__u32 length;	 /* bytes of the IP packet */
 	__u32 fragment_id;
 	__u16 ethertype;
 	__u16 source_port;
-	__u16 destination_port;	/* ICMP: the type */
+	__u16 destination_port; /* ICMP: the type */
 	__u16 vlan;
 	__u8 family;
 	__u8 protocol;
 	__u8 fragment;
 	__u8 tcp_flags;
 	__u8 readable;
-	__u8 reason;		/* why the rest could not be read; 0: all was */
-	__u8 hops;		/* TTL or hop limit */
-	__u8 tracked;		/* a later fragment whose first was let in */
+	__u8 reason;  /* why the rest could not be read; 0: all was */
+	__u8 hops;    /* TTL or hop limit */
+	__u8 tracked; /* a later fragment whose first was let in */
 };
 
 static __always_inline void clear(struct packet *p)
@@ -123,9 +123,9 @@ struct tcp_header {
 #define FARTHEST 0x3fff
 
 /* `size` bytes at `offset` of the frame, or NULL when it is shorter. */
-#define BYTES(data, data_end, offset, size)                                     \
-	({                                                                      \
-		__u8 *bytes_ = (__u8 *)(data) + ((offset)&FARTHEST);            \
+#define BYTES(data, data_end, offset, size)                                           \
+	({                                                                            \
+		__u8 *bytes_ = (__u8 *)(data) + ((offset)&FARTHEST);                  \
 		(void *)(bytes_ + (size) <= (__u8 *)(data_end) ? bytes_ : (void *)0); \
 	})
 
@@ -146,8 +146,8 @@ static __always_inline bool is_extension(__u8 protocol)
 /* Why a transport header that does not fit was cut: a fragment that is too small, or less. */
 static __always_inline int cut(struct packet *p)
 {
-	return p->fragment == INGRESS_FRAGMENT_FIRST ? INGRESS_REASON_TINY_FRAGMENT :
-						       INGRESS_REASON_TRUNCATED;
+	return p->fragment == INGRESS_FRAGMENT_FIRST ? INGRESS_REASON_TINY_FRAGMENT
+						     : INGRESS_REASON_TRUNCATED;
 }
 
 /* Ports, flags or type of the protocol that was reached. Returns a reason or 0. */

@@ -8,7 +8,7 @@
 
 #include "parse.h"
 
-#define RATE_SHIFT 16	/* times are 2^-16 jiffies */
+#define RATE_SHIFT 16 /* times are 2^-16 jiffies */
 #define SOURCE_TIME ((1ull << 48) - 1)
 
 /* Takes one packet from a bucket that is `ahead` of now; returns false when it is over. */
@@ -49,8 +49,7 @@ static __noinline int within_rule(__u32 slot, __u64 cost, __u64 tolerance)
  * forged sources lets nobody off. Where both ways are over, the newcomer waits
  * with them.
  */
-static __noinline int within_source(const struct packet *p, __u32 slot, __u64 cost,
-				     __u64 tolerance)
+static __noinline int within_source(const struct packet *p, __u32 slot, __u64 cost, __u64 tolerance)
 {
 	__u64 now = bpf_jiffies64() << RATE_SHIFT & SOURCE_TIME;
 	__u64 hash;

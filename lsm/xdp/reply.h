@@ -307,11 +307,10 @@ int guard_ingress_syn_cookie(struct xdp_md *ctx)
 	if (!sock)
 		return XDP_PASS;
 	if (sock->state == STATE_LISTEN)
-		cookie = p->family == 4 ?
-				 bpf_tcp_gen_syncookie(sock, ip, sizeof(struct ip4_header),
-						       (void *)tcp, size) :
-				 bpf_tcp_gen_syncookie(sock, ip, sizeof(struct ip6_header),
-						       (void *)tcp, size);
+		cookie = p->family == 4 ? bpf_tcp_gen_syncookie(sock, ip, sizeof(struct ip4_header),
+								(void *)tcp, size)
+					: bpf_tcp_gen_syncookie(sock, ip, sizeof(struct ip6_header),
+								(void *)tcp, size);
 	bpf_sk_release(sock);
 	if (cookie < 0)
 		return XDP_PASS;

@@ -12,8 +12,8 @@ struct rows {
 	__u32 destination;
 	__u32 service;
 	__u32 shape[INGRESS_LIMIT_SHAPES];
-	__u32 timed;	/* added to the source's */
-	__u32 wide;	/* the shapes and timed are there */
+	__u32 timed; /* added to the source's */
+	__u32 wide;  /* the shapes and timed are there */
 	__u32 source_packed;
 	__u32 destination_packed;
 };
@@ -31,9 +31,9 @@ static __always_inline __u64 common(const __u8 *tables, const struct rows *rows,
 static __always_inline __u64 common_wide(const __u8 *tables, const struct rows *rows, __u32 at)
 {
 	return (*AT(__u64, tables, rows->source + at) | *AT(__u64, tables, rows->timed + at)) &
-	       *AT(__u64, tables, rows->destination + at) &
-	       *AT(__u64, tables, rows->service + at) & *AT(__u64, tables, rows->shape[0] + at) &
-	       *AT(__u64, tables, rows->shape[1] + at) & *AT(__u64, tables, rows->shape[2] + at);
+	       *AT(__u64, tables, rows->destination + at) & *AT(__u64, tables, rows->service + at) &
+	       *AT(__u64, tables, rows->shape[0] + at) & *AT(__u64, tables, rows->shape[1] + at) &
+	       *AT(__u64, tables, rows->shape[2] + at);
 }
 
 /* A deciding word of an address's row, which may be packed; `words` is where they begin. */
@@ -67,8 +67,8 @@ static __always_inline __u64 deciding(const __u8 *tables, const struct rows *row
 	       *AT(__u64, tables, rows->service + words + number * 8);
 }
 
-static __always_inline __u64 deciding_wide(const __u8 *tables, const struct rows *rows,
-					   __u32 words, __u32 number)
+static __always_inline __u64 deciding_wide(const __u8 *tables, const struct rows *rows, __u32 words,
+					   __u32 number)
 {
 	__u32 at = words + number * 8;
 
@@ -84,8 +84,8 @@ struct search {
 	const __u8 *tables;
 	const struct rows *rows;
 	__u64 summary;
-	__u32 number;	/* of the summary word */
-	__u32 found;	/* a rule's bit */
+	__u32 number; /* of the summary word */
+	__u32 found;  /* a rule's bit */
 };
 
 #define NOT_YET 0xfffffffe
@@ -104,15 +104,15 @@ static __always_inline bool search_on(struct search *s, bool wide)
 			return true;
 		}
 		number = 8 + (s->number & (INGRESS_LIMIT_SUMMARIES - 1)) * 8;
-		s->summary = wide ? common_wide(s->tables, s->rows, number) :
-				    common(s->tables, s->rows, number);
+		s->summary = wide ? common_wide(s->tables, s->rows, number)
+				  : common(s->tables, s->rows, number);
 		return false;
 	}
 	number = s->number * 64 + lowest_bit(s->summary);
 	/* The verifier is to forget what it knows: one state a round. */
 	s->summary = (s->summary & (s->summary - 1)) ^ root->zero;
-	word = wide ? deciding_wide(s->tables, s->rows, root->summaries * 8 + 24, number) :
-		      deciding(s->tables, s->rows, root->summaries * 8 + 24, number);
+	word = wide ? deciding_wide(s->tables, s->rows, root->summaries * 8 + 24, number)
+		    : deciding(s->tables, s->rows, root->summaries * 8 + 24, number);
 	if (!word)
 		return false;
 	s->found = number * 64 + lowest_bit(word);
@@ -182,8 +182,9 @@ static __always_inline __u32 position(const struct ingress_root *root, const str
 		return p->length < 65535 ? p->length : 65535;
 	default:
 		slot = ifindex * root->interface_multiplier >> 24;
-		return root->interfaces[slot & 255].index == ifindex ?
-			       root->interfaces[slot & 255].number : 0;
+		return root->interfaces[slot & 255].index == ifindex
+			       ? root->interfaces[slot & 255].number
+			       : 0;
 	}
 }
 
@@ -202,7 +203,8 @@ static __noinline __u32 shape_row(const __u8 *tables, const struct packet *p, __
 
 		if (table->stride)
 			cell += table->stride *
-				*AT(__u16, tables, table->table + position(root, p, i, ifindex) * 2);
+				*AT(__u16, tables,
+				    table->table + position(root, p, i, ifindex) * 2);
 	}
 	return root->shape[number].rows +
 	       *AT(__u16, tables, root->shape[number].table + cell * 2) * root->stride;
@@ -313,8 +315,8 @@ static __always_inline void classify(const __u8 *tables, const struct ingress_ro
 	if (root->flags & INGRESS_FLAG_TIMED)
 		rows->timed += timed_sets(p) * root->stride;
 	for (int i = 0; i < INGRESS_LIMIT_SHAPES; i++)
-		rows->shape[i] = i < root->shapes ? shape_row(tables, p, i, ctx->ingress_ifindex) :
-							root->ones;
+		rows->shape[i] = i < root->shapes ? shape_row(tables, p, i, ctx->ingress_ifindex)
+						  : root->ones;
 }
 
 #endif

@@ -16,7 +16,7 @@ struct scratch {
 	struct ingress_decision decision;
 	struct packet packet;
 	struct rows rows;
-	__u32 tick;	/* jiffy of the last answer, and how many it had */
+	__u32 tick; /* jiffy of the last answer, and how many it had */
 	__u32 in_tick;
 };
 

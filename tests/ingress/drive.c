@@ -75,11 +75,10 @@ struct filter *drive_open(const char *path, unsigned value_size, const void *con
 	if (bpf_object__load(f->object))
 		return NULL;
 	close(inner);
-	f->program = bpf_program__fd(
-		bpf_object__find_program_by_name(f->object, "guard_ingress"));
+	f->program = bpf_program__fd(bpf_object__find_program_by_name(f->object, "guard_ingress"));
 	f->cpus = libbpf_num_possible_cpus();
-	f->parts[0] = bpf_program__fd(
-		bpf_object__find_program_by_name(f->object, "guard_ingress_reply"));
+	f->parts[0] =
+		bpf_program__fd(bpf_object__find_program_by_name(f->object, "guard_ingress_reply"));
 	f->parts[1] = bpf_program__fd(
 		bpf_object__find_program_by_name(f->object, "guard_ingress_syn_cookie"));
 	for (key = 0; key < 2; key++)
@@ -226,8 +225,8 @@ int drive_lookup(int map, const void *key, void *value)
 /* Sends `count` frames through a program that redirects them, in batches. */
 int drive_live(int program, const uint8_t *frame, unsigned size, int count, unsigned batch)
 {
-	LIBBPF_OPTS(bpf_test_run_opts, run, .data_in = frame, .data_size_in = size,
-		    .repeat = count, .flags = BPF_F_TEST_XDP_LIVE_FRAMES, .batch_size = batch);
+	LIBBPF_OPTS(bpf_test_run_opts, run, .data_in = frame, .data_size_in = size, .repeat = count,
+		    .flags = BPF_F_TEST_XDP_LIVE_FRAMES, .batch_size = batch);
 
 	return bpf_prog_test_run_opts(program, &run);
 }
