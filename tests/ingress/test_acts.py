@@ -278,3 +278,19 @@ def test_a_ttl_entry_counts_until_its_end_and_the_kernel_sees_to_that(loaded: Fi
     assert _verdicts(loaded, [_udp("203.0.113.5")]) == [DROP]
     entry(1)
     assert _verdicts(loaded, [_udp(), _udp("203.0.113.5")]) == [PASS, DROP]
+
+
+def test_what_is_let_in_goes_on_to_the_next_program_and_what_is_not_does_not(
+    loaded: Filter,
+) -> None:
+    # The clock's program leaves its mark: it writes the time over a frame's first bytes.
+    loaded.update("ingress_parts", 2, struct.pack("=i", loaded.program("guard_ingress_clock")))
+    web = rule("n1", Action.ALLOW, FlowMatch(destination_ports=port(2)))
+    sent, other = _udp(), frame(IP(src=PEER, dst=HERE) / UDP(sport=1, dport=3))
+    put(loaded, section(web), next_program=True)
+    outcome, out = loaded.answer(sent)
+    assert outcome.verdict == PASS and out[:16] != sent[:16] and out[16:] == sent[16:]
+    outcome, out = loaded.answer(other)
+    assert outcome.verdict == DROP and out == other
+    put(loaded, section(web))
+    assert loaded.answer(sent)[1] == sent
