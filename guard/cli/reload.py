@@ -7,11 +7,12 @@ import argparse
 import sys
 
 from guard.cli.exits import Exit
-from guard.daemon import reload
+from guard.daemon import ingress, ingress_run, reload
 from guard.daemon.session import require_root
 from guard.errors import HostError
 from guard.kernel import pins
 from guard.kernel.libbpf import Libbpf
+from guard.kernel.pins import Instance
 
 HOST_INSTANCE = "host"
 
@@ -33,13 +34,39 @@ def run(arguments: argparse.Namespace) -> int:
     """Do the job; the result is the exit code."""
     require_root()
     found = [one for one in pins.instances() if one.name == arguments.name]
-    if not found:
+    packets = ingress.running() if arguments.name == HOST_INSTANCE else None
+    if not found and packets is None:
         raise HostError(
             f"no guard instance {arguments.name!r} is loaded",
             remedy="`guard status` lists what is loaded",
         )
+    codes = [_gates(one) for one in found]
+    if packets is not None:
+        codes.append(_filter(packets))
+    return max(codes)
+
+
+def _filter(instance: Instance) -> int:
+    """The ingress filter's policy."""
     try:
-        told = reload.ask(Libbpf(), found[0])
+        state = ingress_run.ask_to_reload(instance)
+    except HostError as error:
+        print(f"guard: {error}", file=sys.stderr)
+        if error.remedy:
+            print(f"  remedy: {error.remedy}", file=sys.stderr)
+        return Exit.NO_DAEMON
+    if state.reload[1] is not None:
+        print(f"guard: {state.reload[1]}", file=sys.stderr)
+        print("guard: the ingress policy that was in force stays", file=sys.stderr)
+        return Exit.FINDINGS
+    print(f"guard: the ingress policy {state.policy!r} is in force, generation {state.generation}")
+    return Exit.CLEAN
+
+
+def _gates(instance: Instance) -> int:
+    """What gates processes."""
+    try:
+        told = reload.ask(Libbpf(), instance)
     except HostError as error:
         print(f"guard: {error}", file=sys.stderr)
         if error.remedy:

@@ -148,7 +148,8 @@ def _reread(files: Sequence[str]) -> tuple[Policy, ...]:
     if errors:
         more = f" (and {len(errors) - 1} more: guard check tells)" if len(errors) > 1 else ""
         raise GuardError(f"{errors[0].span}: {errors[0].message}{more}")
-    return loaded.policies
+    # The ingress filter's attendant reads its own section again.
+    return tuple(one for one in loaded.policies if one.file or one.exec or one.net or one.kernel)
 
 
 def _load(files: Sequence[str]) -> Loaded | None:

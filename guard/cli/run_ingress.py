@@ -17,11 +17,13 @@ from pathlib import Path
 from guard.audit.sink_file import FileSink, StdoutSink
 from guard.audit.sinks import Sink
 from guard.cli.exits import Exit
+from guard.cli.inputs import read_inputs
 from guard.daemon import ingress_run, loop, way_in
 from guard.daemon.ingress_run import Attendance
 from guard.daemon.ingress_sets import parse_seconds
 from guard.daemon.ingress_state import State
 from guard.errors import GuardError
+from guard.policy.codes import Severity
 from guard.policy.diagnostic import printable
 from guard.policy.model import Policy
 
@@ -70,8 +72,27 @@ def _filter(
 ) -> int:
     sink: Sink = FileSink(Path(arguments.log)) if arguments.log else StdoutSink()
     begun = ingress_run.begin(policy, sink, seconds, warn=_warn(seconds))
+    begun.reread = lambda: _reread(arguments.files)
     ready()
     return _serve(begun, arguments.persist, seconds)
+
+
+def _reread(files: Sequence[str]) -> Policy:
+    """The policy with the ingress section as its file is now. Raises GuardError."""
+    inputs = read_inputs(files)
+    if inputs.problems:
+        raise GuardError(inputs.problems[0])
+    loaded = inputs.load()
+    for found in loaded.diagnostics:
+        if found.severity is Severity.ERROR:
+            raise GuardError(f"{found.span}: {found.message}")
+    having = [policy for policy in loaded.policies if policy.ingress is not None]
+    if len(having) != 1:
+        raise GuardError(
+            f"{len(having)} policies have an ingress section now, and one is wanted",
+            remedy="`guard unload ingress` takes the filter off",
+        )
+    return having[0]
 
 
 def _beside(

@@ -101,6 +101,7 @@ class Filter:
             attendant=old.attendant,
             started=old.started,
             next_program=old.next_program,
+            reload=old.reload,
             expired={name: count for name, count in old.expired.items() if name in known},
         )
         with ExitStack() as undo:

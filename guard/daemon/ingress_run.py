@@ -24,6 +24,7 @@ from guard.daemon.ingress_events import Lines, line
 from guard.daemon.ingress_feed import Feed
 from guard.daemon.ingress_state import State
 from guard.daemon.loop import STOP_SIGNALS
+from guard.daemon.reload import PATIENCE_SECONDS, SIGNAL
 from guard.daemon.session import process_start
 from guard.errors import GuardError, HostError
 from guard.kernel.ingress_load import EVENT_RING
@@ -42,13 +43,15 @@ BATCH = 1024
 @dataclass
 class Attendance:
     """One process's attendance of one filter. ``previous``: what an end without --persist
-    goes back to; ``token``: the probation that the policy is on, if it is."""
+    goes back to; ``token``: the probation that the policy is on, if it is; ``reread``: how
+    the policy is read again when that is asked for, which raises GuardError."""
 
     found: Filter
     sink: Sink
     previous: State | None = None
     token: str | None = None
     told: list[str] = field(default_factory=list)
+    reread: Callable[[], Policy] | None = None
     _mine: str = field(init=False)
     _lines: Lines = field(init=False)
     _ring: RingReader = field(init=False)
@@ -77,9 +80,10 @@ class Attendance:
         """
         wake, signalled = os.pipe()
         os.set_blocking(signalled, False)
-        previous = {number: signal.signal(number, lambda *_: None) for number in STOP_SIGNALS}
+        taken = (*STOP_SIGNALS, SIGNAL)
+        previous = {number: signal.signal(number, lambda *_: None) for number in taken}
         signal.set_wakeup_fd(signalled, warn_on_full_buffer=False)
-        held = signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
+        held = signal.pthread_sigmask(signal.SIG_UNBLOCK, taken)
         try:
             poll = select.poll()
             for fd in (wake, self._ring.fileno(), self._links.fileno(), self._feed.fileno()):
@@ -100,6 +104,7 @@ class Attendance:
                     number = os.read(wake, 1)[0]
                     if number in STOP_SIGNALS:
                         return number, ""
+                    self._change(self._reload)
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, held)
             signal.set_wakeup_fd(-1)
@@ -146,6 +151,22 @@ class Attendance:
         pid = os.getpid()
         self.found.state = replace(self.found.state, attendant=(pid, process_start(pid)))
         self.found.write()
+
+    def _reload(self) -> None:
+        """Put the policy in force as it is now; what is wrong with it is kept for the asker."""
+        count = self.found.state.reload[0] + 1
+        problem: str | None = None
+        try:
+            if self.reread is None:
+                raise HostError("this guard cannot read its policy again")
+            state = ingress_state.of_policy(self.reread())
+            self._tell(self.found.replace(state))
+            self._mine = self.found.state.revision
+        except GuardError as error:
+            problem = str(error)
+        self.found.state = replace(self.found.state, reload=(count, problem))
+        self.found.write()
+        self._lines.know(self.found.state)
 
     def _sweep(self) -> None:
         for name, some in ingress_sets.sweep(self.found).items():
@@ -257,3 +278,26 @@ def _start(libbpf: Libbpf, state: State, sink: Sink, seconds: int | None) -> Att
     with ingress.locked(found.kernel.instance):
         made.own()
     return made
+
+
+def ask_to_reload(instance: Instance) -> State:
+    """Have the attendant read its policy again; the state after that. Raises HostError."""
+    libbpf = Libbpf()
+    before = ingress_state.read(libbpf, instance)
+    pid, started = before.attendant
+    if not pid or process_start(pid) != started:
+        raise HostError(
+            "nobody attends the ingress filter, so nobody reads its policy again",
+            remedy="`guard run --persist POLICY` puts another policy in force",
+        )
+    os.kill(pid, SIGNAL)
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while time.monotonic() < deadline:
+        state = ingress_state.read(libbpf, instance)
+        if state.reload[0] != before.reload[0]:
+            return state
+        time.sleep(_PAUSE_SECONDS)
+    raise HostError(f"process {pid}, which attends the ingress filter, does not answer")
+
+
+_PAUSE_SECONDS = 0.05

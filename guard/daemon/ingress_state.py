@@ -45,7 +45,8 @@ class State:
     take such entries; a set's place there is its bit. ``attached``: interfaces
     by name, with index, mode and the reason for the mode. ``attendant``: the
     process that follows interfaces and records, as pid and start time. ``revision``
-    is one policy's, as it was loaded once: changes of sets leave it.
+    is one policy's, as it was loaded once: changes of sets leave it. ``reload``: how
+    often the attendant was asked to read its policy again, and what was wrong with it last.
     """
 
     policy: str
@@ -62,6 +63,7 @@ class State:
     started: float = 0.0
     expired: Mapping[str, int] = field(default_factory=dict)
     revision: str = ""
+    reload: tuple[int, str | None] = (0, None)
 
 
 def require_numpy() -> None:
@@ -136,7 +138,7 @@ def of_json(told: Mapping[str, Any], name: str) -> State:
     try:
         if told["format"] != FORMAT:
             raise ValueError(f"its format is {told['format']}")
-        plain = {one: told[one] for one in _PLAIN}
+        plain = {one: told[one] for one in _PLAIN if one in told}
         section = section_of(told["section"])
         sets = {one: _unpacked(some) for one, some in told["sets"].items()}
         state = State(section=section, sets=sets, **plain)
@@ -145,6 +147,7 @@ def of_json(told: Mapping[str, Any], name: str) -> State:
             timed=tuple(state.timed),
             attached={one: tuple(rest) for one, rest in state.attached.items()},
             attendant=tuple(state.attendant),
+            reload=tuple(state.reload),
         )
     except (KeyError, TypeError, ValueError, Unfit) as error:
         raise HostError(
@@ -166,6 +169,7 @@ _PLAIN = (
     "started",
     "expired",
     "revision",
+    "reload",
 )
 
 

@@ -125,6 +125,29 @@ def test_a_persistent_filter_outlives_a_killed_guard_and_is_taken_over(
     assert not fresh.connects(80)
 
 
+def test_a_changed_policy_is_read_again_and_a_wrong_one_is_not_taken(
+    fresh: Running, policy: Path
+) -> None:
+    run = Run(fresh, str(policy))
+    run.says()
+    policy.write_text(POLICY.replace("[22, 80]", "[22, 81]"))
+    done = fresh.guard("reload")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("guard: the ingress policy 'edge' is in force, generation ")
+    assert fresh.connects(81)
+    assert not fresh.connects(80)
+    policy.write_text(POLICY.replace("[22, 80]", "[22, 99999]"))
+    done = fresh.guard("reload")
+    assert done.returncode == 1
+    assert done.stderr == (
+        f"guard: {policy}:11:40: port cannot be '99999'\n"
+        "guard: the ingress policy that was in force stays\n"
+    )
+    assert fresh.connects(81)
+    assert run.end()[0] == 0
+    assert fresh.connects(80)
+
+
 def test_what_is_not_confirmed_is_undone_though_guard_was_killed(
     fresh: Running, policy: Path
 ) -> None:
