@@ -16,7 +16,9 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Iterable
 from hashlib import sha256
+from itertools import chain
 from mmap import mmap
+from operator import itemgetter
 from typing import NamedTuple
 from zlib import crc32
 
@@ -39,7 +41,6 @@ _FIELDS = EVENT.fields
 _SIZE = EVENT.size
 # Where the bytes begin of which the rest of a line is a function.
 KEY_AT = _FIELDS["cpu"].offset + _FIELDS["cpu"].size
-_KEYED = _SIZE - KEY_AT
 # The sizes of its names: three u32.
 SIZES_AT = _FIELDS["path_size"].offset
 _HEAD = struct.Struct("<QQI")
@@ -54,6 +55,8 @@ _TIME = b"\0"
 # Of a line: its form up to SPLIT, from SPLIT on, the latter's CRC and digest, whether unresolved.
 _Known = tuple[bytes, bytes, int, bytes, bool]
 
+
+_REST, _CRC, _DIGEST, _DOUBTFUL = map(itemgetter, range(1, 5))
 
 # Told of numbers that came: the processor, the first, and how many in a row.
 Arrived = Callable[[int, int, int], None]
@@ -127,19 +130,16 @@ class Fast:
             self._version = version
             self._new, self._old = {}, {}
             self._fragments.forget()
-        pieces: list[bytes] = []
-        spine: list[bytes] = []
-        sums: list[int] = []
+        heads: list[bytes] = []
+        rests: list[_Known] = []
         broken: list[DecodeError] = []
-        unresolved = 0
         begin = after = _NEVER  # the second of wall time that ``second`` is the text of
         second = b""
         kind, form = None, b""
-        piece, cover, check = pieces.append, spine.append, sums.append
+        head, rest, get = heads.append, rests.append, self._new.get
         processor, first, due = -1, 0, 0  # the row of numbers under way
-        get = self._new.get
         limit = stride - HEADER  # a record is at most so long
-        key_at = at + KEY_AT
+        key_at, keyed = at + KEY_AT, at + _SIZE
         unpacker = self._unpackers.get(stride) or self._unpacker(stride)
         view = memoryview(memory)[at : at + count * stride]
         for number, moment, cpu, path, other, exe in unpacker.iter_unpack(view):
@@ -148,7 +148,7 @@ class Fast:
                     arrived(processor, first, due - first)
                 processor, first = cpu, number
             due = number + 1
-            key = memory[key_at : key_at + _KEYED + path + other + exe]
+            key = memory[key_at : keyed + path + other + exe]
             found = get(key)
             if found is None:
                 record_at = key_at - KEY_AT
@@ -156,29 +156,25 @@ class Fast:
                 get = self._new.get
                 if found is None:
                     key_at += stride
+                    keyed += stride
                     continue
             key_at += stride
+            keyed += stride
             if not begin <= moment < after:
                 begin, text = self._clock.second(moment)
                 after = begin + _SECOND
                 second = text.encode("ascii")
                 kind = None
-            this, rest, crc, digest, doubtful = found
+            this = found[0]
             if this is not kind:
                 kind = this
                 form = kind.replace(_TIME, second)
-            head = form % ((moment - begin) // 1000, moment, cpu, number)
-            piece(head)
-            piece(rest)
-            cover(head)
-            cover(digest)
-            check(crc32(head, crc))
-            if doubtful:
-                unresolved += 1
+            head(form % ((moment - begin) // 1000, moment, cpu, number))
+            rest(found)
         if due > first:
             arrived(processor, first, due - first)
         view.release()
-        return Output(Block(b"".join(pieces), sums, b"".join(spine)), unresolved, broken)
+        return Output(_joined(heads, rests), sum(map(_DOUBTFUL, rests)), broken)
 
     def one_by_one(self, records: Iterable[bytes], arrived: Arrived) -> Output:
         """The lines of records of any size. ``undecodable`` ones are not told to ``arrived``."""
@@ -225,3 +221,13 @@ class Fast:
         form = f"<QQI{SIZES_AT - KEY_AT}xIII"
         made = self._unpackers[stride] = struct.Struct(f"{form}{stride - struct.calcsize(form)}x")
         return made
+
+
+def _joined(heads: list[bytes], rests: list[_Known]) -> Block:
+    """The block of lines whose beginnings and rests these are."""
+    flat = chain.from_iterable
+    return Block(
+        b"".join(flat(zip(heads, map(_REST, rests), strict=True))),
+        list(map(crc32, heads, map(_CRC, rests))),
+        b"".join(flat(zip(heads, map(_DIGEST, rests), strict=True))),
+    )
