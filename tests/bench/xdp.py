@@ -3,8 +3,8 @@
 
 ``python -m tests.bench.xdp [program] [live] [compile]``. Everything is measured
 in one run, the contenders in turn, the least of the rounds counts; a live figure
-is refused unless the frames arrived. Needs root; makes and removes a namespace
-and a veth pair.
+is refused unless the frames arrived. Needs root and Debian's nftables, ipset,
+iptables, xdp-tools and ethtool; makes and removes a namespace and a veth pair.
 """
 
 from __future__ import annotations
