@@ -65,7 +65,7 @@ def records(found: Filter, follow: bool) -> Iterator[dict[str, Any]]:
                 f"process {pid} attends the filter and takes its records",
                 remedy="its log has them; --follow shows those that come from now on",
             )
-        yield from ingress_feed.subscribe(found.kernel.instance.name)
+        yield from ingress_feed.subscribe(found.kernel.instance.name, pid)
         return
     yield from _from_ring(found, follow)
 

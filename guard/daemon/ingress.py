@@ -306,6 +306,8 @@ def require_targets(section: IngressSection) -> None:
 
 def wanted(section: IngressSection) -> Wanted:
     """The mode that a section asks for."""
+    if section.generic:
+        return Wanted.GENERIC
     return Wanted.AUTO if section.allow_generic else Wanted.NATIVE
 
 

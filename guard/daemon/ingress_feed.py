@@ -82,8 +82,11 @@ class Feed:
             one.close()
 
 
-def subscribe(instance: str) -> Iterator[dict[str, Any]]:
-    """Records as they come, until the attendant ends. Raises HostError."""
+def subscribe(instance: str, pid: int) -> Iterator[dict[str, Any]]:
+    """Records of the attendant ``pid`` as they come, until it ends. Raises HostError.
+
+    Anybody may have taken the name before it: only that process is listened to.
+    """
     with contextlib.closing(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)) as ask:
         try:
             ask.connect(_name(instance))
@@ -92,6 +95,12 @@ def subscribe(instance: str) -> Iterator[dict[str, Any]]:
                 f"whoever attends the filter does not answer: {error.strerror}",
                 remedy="its log has the records",
             ) from None
+        raw = ask.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+        if _CREDENTIALS.unpack(raw)[:2] != (pid, 0):
+            raise HostError(
+                "another process has taken the name under which the filter's records are told",
+                remedy=f"its pid is {_CREDENTIALS.unpack(raw)[0]}; the attendant's log has them",
+            )
         with ask.makefile("rb") as stream:
             for text in stream:
                 record = json.loads(text)

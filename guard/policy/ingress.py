@@ -228,7 +228,7 @@ class IngressSection:
     are let in besides IP; other non-IP frames get the default. ``syn_cookies``:
     SYNs that are let in are answered by cookies while the listener's queue is
     full. ``allow_generic``: an interface whose driver has no XDP may use the
-    kernel's slower generic mode.
+    kernel's slower generic mode. ``generic``: every interface uses that.
     """
 
     interfaces: tuple[str, ...]
@@ -243,3 +243,4 @@ class IngressSection:
     ethertypes: tuple[int, ...] = (ETHERTYPE_ARP,)
     syn_cookies: bool = False
     allow_generic: bool = False
+    generic: bool = False

@@ -104,6 +104,7 @@ class _Section:
             cookies = values.flag(fields["syn-cookies"].value, "syn-cookies") or False
         if default is None or not self._interfaces:
             return None
+        mode = words["mode"] if isinstance(words["mode"], tuple) else (False, False)
         fragments, unreadable, tunnels = words["fragments"], words["unreadable"], words["tunnels"]
         return IngressSection(
             tuple(self._interfaces),
@@ -117,7 +118,7 @@ class _Section:
             tunnels if isinstance(tunnels, Tunnels) else Tunnels.NAMED,
             ethertypes,
             cookies,
-            bool(words["mode"]),
+            *mode,
         )
 
     def _established(self) -> Established | None:

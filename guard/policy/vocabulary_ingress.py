@@ -112,8 +112,12 @@ UNREADABLE: dict[str, Unreadable] = {word.value: word for word in Unreadable}
 TUNNELS: dict[str, Tunnels] = {word.value: word for word in Tunnels}
 PERS: dict[str, Per] = {per.value: per for per in Per}
 
-MODES: dict[str, bool] = {"native": False, "auto": True}
-"""How the filter may be attached, and whether generic mode will do."""
+MODES: dict[str, tuple[bool, bool]] = {
+    "native": (False, False),
+    "auto": (True, False),
+    "generic": (True, True),
+}
+"""How the filter may be attached: whether generic mode will do, and whether it is wanted."""
 
 RATE_UNITS: dict[str, tuple[int, Unit]] = {
     "": (1, Unit.PACKETS),
@@ -223,6 +227,7 @@ INGRESS, INGRESS_FORMS = _shape(
             (
                 "native (the default): the driver runs the filter, or guard refuses to start."
                 " auto: an interface whose driver cannot may use the kernel's slower generic mode."
+                " generic: that mode everywhere."
             ),
         ),
         ("sets", Form.SETS, "Named sets of addresses; rules name them '@NAME'."),

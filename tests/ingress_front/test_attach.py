@@ -167,6 +167,19 @@ def test_auto_takes_generic_mode_where_there_is_no_other_and_says_why(
     ]
 
 
+def test_generic_mode_is_taken_where_it_is_asked_for(lab: Lab, trivial: Path) -> None:
+    def attach() -> tuple[XdpMode, str, XdpMode]:
+        programs = Programs(trivial)
+        (made,) = xdp.attach_all(programs.libbpf, programs.passes, [HOST_IF], Wanted.GENERIC)
+        return made.mode, made.reason, interfaces()[HOST_IF].mode
+
+    assert lab.host.call(attach) == (
+        XdpMode.GENERIC,
+        "the policy says mode: generic",
+        XdpMode.GENERIC,
+    )
+
+
 def test_an_mtu_that_native_mode_cannot_take_is_told(trivial: Path) -> None:
     lab = Lab(mtu=9000)
     try:

@@ -13,7 +13,7 @@ from typing import Any
 import jsonschema
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from guard.policy import prefixes
@@ -134,6 +134,14 @@ def test_established_can_be_off_or_in_part() -> None:
     assert section(more="established: {udp: false}").established == Established(udp=False)
 
 
+def test_modes_say_whether_generic_will_do_and_whether_it_is_wanted() -> None:
+    assert [
+        (made.allow_generic, made.generic)
+        for mode in ("native", "auto", "generic")
+        for made in (section(more=f"mode: {mode}"),)
+    ] == [(False, False), (True, False), (True, True)]
+
+
 def test_a_rule_without_any_field_matches_everything() -> None:
     (rule,) = section("{deny: all}").rules
     assert rule.match == FlowMatch()
@@ -171,6 +179,7 @@ def test_a_rule_that_makes_no_sense_is_told(rules: str, message: str) -> None:
     assert any(message in each for each in told), told
 
 
+@settings(deadline=None)
 @given(st.text(alphabet="0123456789abcdef.:/- %@", max_size=20))
 def test_a_text_is_a_prefix_or_is_told_why_not(text: str) -> None:
     one = prefixes.read(text)
@@ -198,6 +207,7 @@ def test_json_that_is_no_section_is_refused(value: Any) -> None:
         section_of(value)
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_damaged_json_gives_a_section_or_is_refused(data: st.DataObject) -> None:
     told = json.loads(json.dumps(section_json(whole())))

@@ -7,7 +7,7 @@ import ipaddress
 import random
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from guard.errors import GuardError
@@ -60,11 +60,13 @@ _PIECES = st.sampled_from(
 )
 
 
+@settings(deadline=None)
 @given(st.lists(_PIECES, max_size=24).map(b"".join))
 def test_the_quick_reading_is_the_exact_one(data: bytes) -> None:
     both(data)
 
 
+@settings(deadline=None)
 @given(
     st.lists(
         st.one_of(

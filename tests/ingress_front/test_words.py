@@ -8,7 +8,7 @@ import struct
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from guard.cli.main import main
@@ -55,6 +55,7 @@ def test_words_that_are_no_packet_are_told(text: str, told: str) -> None:
     assert str(caught.value).startswith(told)
 
 
+@settings(deadline=None)
 @given(st.text(alphabet="tcpudi 0123456789.:[]>,-", max_size=40))
 def test_any_words_are_a_packet_or_told(text: str) -> None:
     with contextlib.suppress(BadPacket):
@@ -171,6 +172,7 @@ def test_what_is_no_capture_is_told(data: bytes, told: str) -> None:
     assert str(caught.value).startswith(told)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200), st.integers(0, 200), st.booleans())
 def test_damaged_captures_never_break_the_reader(noise: bytes, at: int, ng: bool) -> None:
     data = bytearray(pcapng(FRAMES[:2]) if ng else pcap(FRAMES[:2]))
@@ -195,6 +197,7 @@ def test_an_interface_is_read_from_its_message() -> None:
     assert made == (7, "eth0", 1500, True, "veth", XdpMode.NATIVE, (42,))
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=120))
 def test_a_message_of_noise_is_an_interface_or_a_value_error(noise: bytes) -> None:
     with contextlib.suppress(ValueError, IndexError):
