@@ -8,17 +8,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from guard.analysis import boundaries, ingress_findings, useless
+from guard.analysis import boundaries, useless
 from guard.policy.codes import Code
 from guard.policy.diagnostic import Diagnostic
 from guard.policy.load import Loaded
 from guard.policy.model import Policy
 from guard.policy.source import Span
 
+
+def _of_ingress(policy: Policy) -> Iterable[Diagnostic]:
+    if policy.ingress is None:
+        return ()
+    from guard.analysis import ingress_findings  # noqa: PLC0415 - few policies have the section
+
+    return ingress_findings.find(policy)
+
+
 PASSES: tuple[Callable[[Policy], Iterable[Diagnostic]], ...] = (
     useless.find,
     boundaries.find,
-    ingress_findings.find,
+    _of_ingress,
 )
 
 
