@@ -28,8 +28,6 @@ from guard.policy.values import Field, Values, described, is_null
 from guard.policy.vocabulary import FRAGMENT, LANGUAGE_VERSION, MODES, POLICY
 
 if TYPE_CHECKING:
-    
-if TYPE_CHECKING:
     from guard.policy.ingress import IngressSection
 
 
