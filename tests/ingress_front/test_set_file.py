@@ -49,6 +49,27 @@ def test_addresses_prefixes_comments_and_both_families() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"0:0:0:0:0:ffff::/96",
+        b"0::/1",
+        b"0::/8",
+        b"2001::/3",
+        b"2000::/3",
+        b"1:2:3:4:5:6:7::/112",
+        b"1:2:3:4:5:6:7::/111",
+        b"g::/16",
+        b"12345::/32",
+        b"a_b::/32",
+        b"a::/016",
+        b"1::/128",
+    ],
+)
+def test_ipv6_networks_at_the_edges_are_read_alike(data: bytes) -> None:
+    both(data)
+
+
 @pytest.mark.parametrize("data", [b"", b"\n", b"\n\n\n", b"# only words\n", b" \t\r\n", b"#"])
 def test_a_file_without_a_prefix_is_an_empty_set(data: bytes) -> None:
     assert both(data) == []
