@@ -108,9 +108,12 @@ static long judge_name(__u32 index, struct pair *pair)
 			if (widens(request->caller.tables, object.state, pair->state,
 				   request->caller.policies))
 				object.reason = unrefined(GUARD_REASON_WIDENS, zero);
-		} else if ((dentry->d_inode->i_mode & S_IFMT) == S_IFDIR &&
-			   told_apart(object.state, pair->state)) {
-			object.reason = unrefined(GUARD_REASON_SUBTREE, zero);
+		} else {
+			struct inode *inode = dentry->d_inode;
+
+			if (inode && (inode->i_mode & S_IFMT) == S_IFDIR &&
+			    told_apart(object.state, pair->state))
+				object.reason = unrefined(GUARD_REASON_SUBTREE, zero);
 		}
 	}
 	pair->error = conclude(&object, request);
