@@ -67,6 +67,10 @@ types: venv ## mypy, strict
 test-unit: setup ## all tests that need no root and no kernel
 	$(PYTHON) -m pytest -q -m "not kernel and not netns and not receivers"
 
+.PHONY: test-net-differential
+test-net-differential: venv ## 100 000 operations on sockets: the tables against the evaluator
+	GUARD_NET_CASES=100000 $(PYTHON) -m pytest -q -s -p no:cacheprovider tests/plan/test_net_differential.py
+
 # Seconds for all of them; each has limits of its own.
 RECEIVERS_TIMEOUT := 300
 

@@ -175,8 +175,11 @@ def _within(prefix: Prefix, address: bytes | None) -> bool:
 
 
 def name_matches(glob: str, name: bytes) -> bool:
-    """Whether a glob matches the whole name of an abstract UNIX socket."""
-    return glob_regex(glob).fullmatch(name) is not None and b"\0" not in name
+    """Whether a glob matches the whole name of an abstract UNIX socket.
+
+    Such a name may hold NULs, which only runs match: a deny of ``*`` is of these too.
+    """
+    return glob_regex(glob).fullmatch(name) is not None
 
 
 def rule_matches(rule: PathRule, names: Sequence[bytes]) -> bool:
@@ -266,7 +269,7 @@ def _piece(unit: str) -> bytes:
     if unit == "*":
         return _STAR
     if unit == "?":
-        return b"[^/]"
+        return b"[^/\0]"
     if unit.startswith("[") and len(unit) > 1:
         return _byte_class(unit[1:-1])
     return re.escape(unit[-1].encode())
@@ -284,7 +287,7 @@ def _byte_class(body: str) -> bytes:
             high = chars[1][-1]
             del chars[:2]
         members.update(range(ord(low), ord(high) + 1))
-    wanted = [b for b in range(256) if (b in members) != negated and b != ord("/")]
+    wanted = [b for b in range(256) if (b in members) != negated and b not in b"/\0"]
     return b"[" + b"".join(b"\\x%02x" % byte for byte in wanted) + b"]"
 
 
