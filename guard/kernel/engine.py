@@ -279,7 +279,8 @@ def _loaded(
     try:
         rodata = libbpf.map_initial_value(libbpf.object_map(handle, ".rodata"))
         # guard_has_rdonly_cast, guard_has_sk_storage (lsm/maps.bpf.c).
-        rodata[:2] = bytes([features.rdonly_cast, attachment is Attachment.LSM])
+        rodata[0] = bytes([features.rdonly_cast])
+        rodata[1] = bytes([attachment is Attachment.LSM])
         libbpf.map_set_inner(libbpf.object_map(handle, MAPS["current"]), tables_fd)
         wanted = {gate.program for gate in chosen}
         for gate in gates.GATES:
