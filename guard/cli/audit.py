@@ -10,15 +10,10 @@ from typing import Protocol, cast
 EPILOG = """examples:
   guard audit cat --verdict denied --since 1h      what was denied in the last hour
   guard audit cat -f --policy nginx                as it comes
-  guard audit grep shadow --json | jq .process     every record in which the word stands
-  guard audit stats --since 1d                     who was denied what, in numbers
-  guard audit export --format ocsf > today.ndjson
   guard audit verify --key audit.key.pub           has anybody changed the trail?
-  guard audit keygen /etc/guard/audit.key          a key for signed checkpoints
 
 Without FILE the spool in /var/lib/guard/spool is read; FILE is a spool's
 directory, a log of records, or - for standard input.
-
 exit code: 0 done, 1 verify found a flaw or grep no record, 2 usage, 3 cannot read"""
 
 _MODULES = {

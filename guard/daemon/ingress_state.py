@@ -145,9 +145,10 @@ def of_json(told: Mapping[str, Any], name: str) -> State:
         return replace(
             state,
             timed=tuple(state.timed),
-            attached={one: tuple(rest) for one, rest in state.attached.items()},
-            attendant=tuple(state.attendant),
-            reload=tuple(state.reload),
+            # JSON has lists where these have tuples.
+            attached={one: (index, *rest) for one, (index, *rest) in state.attached.items()},  # type: ignore[misc]
+            attendant=(state.attendant[0], state.attendant[1]),
+            reload=(state.reload[0], state.reload[1]),
         )
     except (KeyError, TypeError, ValueError, Unfit) as error:
         raise HostError(

@@ -70,7 +70,7 @@ class XdpFeature(enum.IntFlag):
 class Interface(NamedTuple):
     """One interface of this network namespace. ``programs``: ids of XDP programs on it."""
 
-    index: int
+    index: int  # type: ignore[assignment]  # a tuple's index method is not wanted here
     name: str
     mtu: int
     up: bool
