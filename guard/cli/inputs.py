@@ -109,7 +109,7 @@ def read_inputs(paths: Sequence[str]) -> Inputs:
 
 def today() -> dt.date:
     """The day that `expires` is held against."""
-    return dt.datetime.now(dt.timezone.utc).date()
+    return dt.datetime.now(dt.UTC).date()
 
 
 def _shown(path: str) -> str:
