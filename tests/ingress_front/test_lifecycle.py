@@ -182,7 +182,7 @@ def test_another_program_runs_after_the_filter(host: Running) -> None:
 
     def chain(on: bool) -> Callable[[Filter], None]:
         def inside(found: Filter) -> None:
-            # Guard's own clock program stands for another's: it aborts what is no test.
+            # A part of the filter stands for another program: it drops what is no rejection.
             program = found.kernel.programs["guard_ingress_reply"] if on else None
             found.kernel.set_next(program)
             found.apply(replace(found.state, next_program="other" if on else None))
