@@ -153,7 +153,8 @@ class Lab:
     peer: Space = field(init=False)
 
     def __post_init__(self) -> None:
-        self.host, self.peer = Space(bpffs=True), Space()
+        # The peer, too: ip mounts a bpf file system where it finds none.
+        self.host, self.peer = Space(bpffs=True), Space(bpffs=True)
         self.wire(HOST_IF, PEER_IF, HOST_4, PEER_4, HOST_6, PEER_6)
 
     def wire(self, mine: str, theirs: str, *addresses: str) -> None:

@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -51,11 +52,16 @@ def fresh() -> Iterator[Running]:
     made = Running.__new__(Running)
     made.lab = Lab()
     yield made
+    for one in Run.started:
+        one.kill()  # what a failed test left behind; ended ones are told no more
+    Run.started.clear()
     made.close()
 
 
 class Run:
     """`guard run`, in the background."""
+
+    started: ClassVar[list[subprocess.Popen[str]]] = []
 
     def __init__(self, host: Running, *words: str, **environment: str) -> None:
         self.process = host.lab.host.start(
@@ -65,6 +71,7 @@ class Run:
             stderr=subprocess.PIPE,
             env={**os.environ, **environment},
         )
+        self.started.append(self.process)
 
     def says(self) -> str:
         """The next line of standard error."""
