@@ -41,6 +41,10 @@ venv: packages
 demo: setup ## watch a policy deny on a real kernel; touches only its own files
 	@packaging/demo/run
 
+.PHONY: bypasses
+bypasses: setup ## the list of bypasses: which are held, and by which tests
+	@$(PYTHON) -m tests.kernel.bypasses
+
 .PHONY: test test-more lint types test-unit test-ingress test-kernels test-without-bpf test-receivers
 # Cheapest first: a later stage is not worth its time when an earlier one fails.
 # The guests run two at a time: each is emulated by one thread.

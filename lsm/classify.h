@@ -176,6 +176,8 @@ static __always_inline bool disconnected(const struct object *object)
 	__u32 decided = object->subject ? device->subject : GUARD_STATE_FINAL;
 	struct inode *inode;
 
+	if (object->nameless)
+		return false;
 	/* A name that is about to be made has a parent, and no inode yet. */
 	if (dentry->d_parent != dentry)
 		return false;

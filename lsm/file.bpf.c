@@ -12,7 +12,7 @@
  * attributes (an open with O_CREAT that is denied leaves an empty file);
  * opening for execution, which is the exec section's.
  */
-#include "judge.h"
+#include "overlay.h"
 
 /*
  * 6.5 and later open the real file below a stacking file system with a second
@@ -100,6 +100,10 @@ static __noinline int plainly_allowed(const struct request *request, __u32 verbs
 		verb = GUARD_PATH_LIST;
 	else if (verbs == 1 << GUARD_PATH_APPEND)
 		verb = GUARD_PATH_APPEND;
+	else if (verbs == 1 << GUARD_PATH_EXEC)
+		verb = GUARD_PATH_EXEC;
+	else if (verbs == 1 << GUARD_PATH_MAP)
+		verb = GUARD_PATH_MAP;
 	else if (verbs == (1 << GUARD_PATH_READ | 1 << GUARD_PATH_WRITE))
 		verb = GUARD_PATH_READ;
 	else
@@ -118,7 +122,7 @@ static __noinline int plainly_allowed(const struct request *request, __u32 verbs
 		if (!(request->caller.policies & tables->root.group_mask[group]))
 			continue;
 		state = device->start[group];
-		if (!(state & GUARD_STATE_FINAL)) {
+		if (!(state & GUARD_STATE_FINAL) && request->device != DEVICE_ANONYMOUS) {
 			state = walk_short(tables, request->dentry, state);
 			if (state == WALK_TOO_DEEP)
 				return false;
@@ -140,7 +144,10 @@ static __noinline int plainly_allowed(const struct request *request, __u32 verbs
 	}
 	if (rename_sequence(lock) != before)
 		return false;
-	deny |= tables->root.section[GUARD_SECTION_FILE].default_deny & ~allow;
+	deny |= tables->root.section[verbs >> GUARD_PATH_EXEC ? GUARD_SECTION_EXEC
+							      : GUARD_SECTION_FILE]
+			.default_deny &
+		~allow;
 	return !(request->caller.policies & (deny | audit));
 }
 
@@ -168,6 +175,8 @@ int BPF_PROG(guard_file_open, struct file *file, int ret)
 	request.dentry = file->f_path.dentry;
 	request.second = zero;
 	request.device = unrefined(find_device(tables, request.dentry->d_sb->s_dev), zero);
+	if (request.dentry->d_sb->s_magic == OVERLAY_MAGIC)
+		note_overlay(request.dentry);
 	/* Before 6.5 the second open has the upper path, by which the first was judged. */
 	if (!bpf_core_field_exists(((struct backing_file *)0)->user_path) && request.device &&
 	    file->f_inode->i_sb != request.dentry->d_sb)
@@ -175,6 +184,8 @@ int BPF_PROG(guard_file_open, struct file *file, int ret)
 	verbs = unrefined(verbs_of(file), zero);
 	if (!(request.caller.flags & GUARD_TASK_CANARY) && request.device &&
 	    plainly_allowed(&request, verbs))
+		return 0;
+	if (inside_overlay(tables))
 		return 0;
 	split_verbs(&request, verbs);
 	request.section = GUARD_SECTION_FILE;

@@ -15,6 +15,8 @@
 #include "file.bpf.c"
 #include "inode.bpf.c"
 #include "twonames.bpf.c"
+#include "exec.bpf.c"
+#include "descriptor.bpf.c"
 #include "task.bpf.c"
 #include "ops.bpf.c"
 #include "net.bpf.c"

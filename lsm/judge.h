@@ -69,6 +69,8 @@ static __noinline int conclude(const struct object *object, const struct request
 				decide_verb(object, &report, request->other_verb);
 		}
 		record = unrefined(settle(caller->tables, &report), zero);
+		if (object->nameless && object->reason == GUARD_REASON_POLICY)
+			report.reason = unrefined(GUARD_REASON_ANONYMOUS, zero);
 	}
 	if (record)
 		send(object, &report);

@@ -29,6 +29,7 @@ typedef _Bool bool;
 
 struct super_block {
 	unsigned int s_dev;
+	unsigned long s_magic;
 	struct dentry *s_root;
 } KERNEL_TYPE;
 

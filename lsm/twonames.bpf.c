@@ -77,6 +77,13 @@ static __always_inline bool told_apart(const __u32 *old, const __u32 *new)
 	return apart;
 }
 
+static __always_inline bool is_directory(struct dentry *dentry)
+{
+	struct inode *inode = dentry->d_inode;
+
+	return inode && (inode->i_mode & S_IFMT) == S_IFDIR;
+}
+
 /* bpf_loop's callback: judges the new name, then the old one. Returns 1 to end. */
 static long judge_name(__u32 index, struct pair *pair)
 {
@@ -108,12 +115,8 @@ static long judge_name(__u32 index, struct pair *pair)
 			if (widens(request->caller.tables, object.state, pair->state,
 				   request->caller.policies))
 				object.reason = unrefined(GUARD_REASON_WIDENS, zero);
-		} else {
-			struct inode *inode = dentry->d_inode;
-
-			if (inode && (inode->i_mode & S_IFMT) == S_IFDIR &&
-			    told_apart(object.state, pair->state))
-				object.reason = unrefined(GUARD_REASON_SUBTREE, zero);
+		} else if (is_directory(dentry) && told_apart(object.state, pair->state)) {
+			object.reason = unrefined(GUARD_REASON_SUBTREE, zero);
 		}
 	}
 	pair->error = conclude(&object, request);

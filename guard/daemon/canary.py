@@ -15,7 +15,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from guard.daemon import canary_net, canary_ops
+from guard.daemon import canary_files, canary_net, canary_ops
 from guard.errors import HostError
 from guard.kernel.engine import Engine
 from guard.kernel.labels import Label, Labels
@@ -56,15 +56,20 @@ def run(engine: Engine, canary_class: int, generation: int) -> tuple[Canary, ...
             for hook, driver in DRIVERS.items()
             if hook in attached
         ),
+        *(
+            Canary(gate.hook, _refused(labels, gate.hook, canary_files.DRIVERS[gate.program]))
+            for gate in engine.gates
+            if gate.program in canary_files.DRIVERS
+        ),
     )
 
 
 DRIVERS: dict[Hook, Callable[[Calls], object]] = {**canary_ops.DRIVERS, **canary_net.DRIVERS}
 """For each hook that a process can try, the call that it tries."""
 
-UNTESTABLE = frozenset({Hook.KERNEL_MODULE_REQUEST, Hook.SCTP_BIND_CONNECT})
-"""Hooks whose denial shows in no errno, the kernel's own request for a module; and SCTP's,
-which would have the kernel load a module for it."""
+UNTESTABLE = frozenset({Hook.KERNEL_MODULE_REQUEST, Hook.FILE_IOCTL_COMPAT, Hook.SCTP_BIND_CONNECT})
+"""Hooks whose denial shows in no errno, the kernel's own request for a module; that only a
+32-bit program comes to; and SCTP's, which would have the kernel load a module for it."""
 
 
 def _refused(labels: Labels, hook: Hook, driver: Callable[[Calls], object]) -> str | None:

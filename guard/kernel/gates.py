@@ -137,6 +137,48 @@ NAMES = (
 """The file section's, for names and attributes (lsm/inode.bpf.c, lsm/twonames.bpf.c)."""
 
 
+def _exec(hook: Hook, verb: PathVerb, program: str, parameters: int = 0) -> Gate:
+    return Gate(hook, program, Section.EXEC, frozenset({verb}), parameters)
+
+
+EXECUTION = (
+    _exec(Hook.BPRM_CHECK_SECURITY, PathVerb.EXEC, "guard_exec_judge"),
+    _exec(Hook.MMAP_FILE, PathVerb.MAP, "guard_mmap_exec", 4),
+    _exec(Hook.MMAP_FILE, PathVerb.MAP, "guard_security_mmap_exec", 3),
+    _exec(Hook.FILE_MPROTECT, PathVerb.MAP, "guard_mprotect_exec"),
+)
+"""The exec section's (lsm/exec.bpf.c)."""
+
+
+def _file(hook: Hook, program: str, *verbs: PathVerb, parameters: int = 0) -> Gate:
+    return Gate(hook, program, Section.FILE, frozenset(verbs), parameters)
+
+
+DESCRIPTORS = (
+    _file(Hook.FILE_LOCK, "guard_file_lock", PathVerb.LOCK),
+    _file(Hook.FILE_IOCTL, "guard_file_ioctl", PathVerb.IOCTL, PathVerb.SETATTR),
+    Gate(
+        Hook.FILE_IOCTL_COMPAT,
+        "guard_file_ioctl_compat",
+        Section.FILE,
+        frozenset({PathVerb.IOCTL, PathVerb.SETATTR}),
+        spare=True,
+        since=(6, 8),
+    ),
+    _file(Hook.FILE_FCNTL, "guard_file_fcntl", PathVerb.WRITE, PathVerb.APPEND),
+    _file(Hook.MMAP_FILE, "guard_mmap_append", PathVerb.WRITE, PathVerb.APPEND, parameters=4),
+    _file(
+        Hook.MMAP_FILE,
+        "guard_security_mmap_append",
+        PathVerb.WRITE,
+        PathVerb.APPEND,
+        parameters=3,
+    ),
+    _file(Hook.FILE_RECEIVE, "guard_file_receive"),
+)
+"""The file section's, for open files (lsm/descriptor.bpf.c)."""
+
+
 _USES = (NetVerb.CREATE, NetVerb.BIND, NetVerb.ACCEPT, NetVerb.CONNECT)
 # What a socket that was made otherwise is judged by when it is used.
 
@@ -169,6 +211,8 @@ GATES: tuple[Gate, ...] = (
         frozenset({PathVerb.READ, PathVerb.WRITE, PathVerb.LIST, PathVerb.APPEND}),
     ),
     *NAMES,
+    *DESCRIPTORS,
+    *EXECUTION,
     *SOCKETS,
     *OPERATIONS,
 )
@@ -216,10 +260,7 @@ def _is_needed(gate: Gate, wanted: dict[Section, frozenset[int] | None]) -> bool
     return verbs is None or not gate.verbs or bool(verbs & gate.verbs)
 
 
-NOT_GATED: dict[Section, frozenset[int]] = {
-    Section.FILE: frozenset({PathVerb.LOCK, PathVerb.IOCTL}),
-    Section.EXEC: frozenset({PathVerb.EXEC, PathVerb.MAP}),
-}
+NOT_GATED: dict[Section, frozenset[int]] = {}
 """Verbs of the language that no program sees yet: policies that decide them are refused."""
 
 
@@ -244,14 +285,14 @@ class Choice:
 
 
 def choose(gates: Iterable[Gate], parameters: dict[str, int]) -> Choice:
-    """Of the programs for each hook, the one that fits a kernel.
+    """Of the programs for each hook and section, the one that fits a kernel.
 
     ``parameters`` has, for each function of the kernel among the gates', how many
     parameters it takes; a function that is not there, the kernel does not have.
     """
-    by_hook: dict[Hook, list[Gate]] = {}
+    by_hook: dict[tuple[Hook, Section | None], list[Gate]] = {}
     for gate in gates:
-        by_hook.setdefault(gate.hook, []).append(gate)
+        by_hook.setdefault((gate.hook, gate.section), []).append(gate)
     chosen: list[Gate] = []
     missing: list[Gate] = []
     for variants in by_hook.values():

@@ -30,6 +30,10 @@ NUMBERS = {
     "fspick": 433,
     "fsconfig": 431,
     "move_mount": 429,
+    "fsopen": 430,
+    "fsmount": 432,
+    "mmap": 9,
+    "mprotect": 10,
 }
 
 

@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Ways past a policy that are known to have worked against somebody, and what holds them here.
+
+One row, one bypass. A row that is not held says so and why; docs/manual/bypasses.md
+has the same in prose. Knows no kernel: tests are named by file and function.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Status(StrEnum):
+    """Whether a bypass is held."""
+
+    CLOSED = "closed"
+    PARTLY = "partly"
+    OPEN = "open"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A bypass; ``tests`` are FILE::FUNCTION below tests/kernel; ``left`` is what stays open."""
+
+    title: str
+    tests: tuple[str, ...]
+    status: Status = Status.CLOSED
+    left: str = ""
+
+
+_NAMES = "bypasses/test_names.py::"
+_CODE = "bypasses/test_code.py::"
+
+ROWS: dict[str, Row] = {
+    "B-1": Row("a hard link to a protected file", (f"{_NAMES}test_b01_a_hard_link",)),
+    "B-2": Row(
+        "a hard link made before the policy was loaded",
+        (),
+        Status.OPEN,
+        "a file is judged by the name that it is reached by",
+    ),
+    "B-3": Row(
+        "a protected file renamed away, replaced or exchanged",
+        (f"{_NAMES}test_b03_renames",),
+    ),
+    "B-4": Row("a symlink to a protected file", ("test_routes.py::test_a_file_is_denied",)),
+    "B-5": Row(
+        "a directory above a protected file renamed", (f"{_NAMES}test_b05_a_parent_is_renamed",)
+    ),
+    "B-6": Row(
+        "another path by mounting, pivoting or a name space",
+        ("test_routes.py::test_a_file_is_denied",),
+    ),
+    "B-7": Row(
+        "/proc's links root, cwd and fd, and path descriptors",
+        ("test_routes.py::test_a_file_is_denied",),
+    ),
+    "B-8": Row(
+        "overlays: layers, and copies up into them",
+        (
+            "test_overlay.py::test_what_the_policy_denies_by_the_merged_path_is_not_done",
+            "test_overlay.py::test_an_overlay_of_the_callers_own_gives_nothing_in_its_layers",
+        ),
+        Status.PARTLY,
+        "a layer that is opened directly is judged by its own path only",
+    ),
+    "B-9": Row(
+        "open_by_handle_at, openat2, io_uring",
+        (
+            "test_routes.py::test_a_file_is_denied",
+            "test_routes.py::test_a_file_is_denied_to_io_uring",
+        ),
+    ),
+    "B-10": Row(
+        "a path too deep or too long to match",
+        (
+            "test_file_open.py::test_a_file_is_denied_at_a_depth_of",
+            "test_file_open.py::test_a_path_of_more_than_four_kilobytes_is_denied",
+            "test_file_open.py::test_a_file_too_deep_to_classify_is_denied_whatever_the_rules",
+        ),
+    ),
+    "B-20": Row(
+        "code in a memfd, an O_TMPFILE or a deleted file", (f"{_CODE}test_b20_nameless_code",)
+    ),
+    "B-21": Row("a program run by the loader, a library preloaded", (f"{_CODE}test_b21_loader",)),
+    "B-22": Row(
+        "a script, and its interpreter by either name",
+        (f"{_CODE}test_b22_interpreters",),
+        Status.PARTLY,
+        "an interpreter that may be executed runs what it reads: deny it read of the script",
+    ),
+    "B-23": Row(
+        "memory written and then executed",
+        (f"{_CODE}test_b23_written_memory",),
+        Status.PARTLY,
+        "brk and stacks under personality(READ_IMPLIES_EXEC): no hook is asked",
+    ),
+    "B-24": Row(
+        "descriptors from before the policy, inherited or received",
+        ("test_descriptors.py::test_a_denied_file_is_not_received",),
+        Status.PARTLY,
+        "received ones are judged; those inherited or opened before the policy are not",
+    ),
+    "B-25": Row(
+        "truncating and changing attributes",
+        (f"{_NAMES}test_b25_changes_without_opening",),
+        Status.PARTLY,
+        "who may append can punch holes by fallocate, and write by RWF_NOAPPEND from 6.9 on",
+    ),
+    "B-26": Row("deleting a protected file", (f"{_NAMES}test_b26_deletion",)),
+    "B-27": Row("a protected name that is not there yet", (f"{_NAMES}test_b27_an_absent_name",)),
+    "B-30": Row("a copy of a denied program", (f"{_CODE}test_b30_a_copy",)),
+    "B-39": Row(
+        "names with bytes that matchers trip over",
+        (
+            "test_file_open.py::test_a_denied_name_may_be",
+            "test_file_open.py::test_a_file_named_deleted_is_another_than_a_deleted_one",
+        ),
+    ),
+    "B-40": Row("a prefix that is no directory", (f"{_CODE}test_b40_a_prefix",)),
+}
+"""By number; those of other gates belong here too."""
