@@ -237,7 +237,7 @@ int BPF_PROG(guard_socket_connect, struct socket *sock, struct sockaddr *address
 	}
 	error = judge_socket(&request);
 	if (!error)
-		remember(&request, sk, 1);
+		remember_outbound(sk);
 	return hook_result(error);
 }
 
@@ -296,7 +296,7 @@ int BPF_PROG(guard_socket_sendmsg, struct socket *sock, struct msghdr *msg, int 
 		request.verb = GUARD_NET_CONNECT;
 	error = judge_socket(&request);
 	if (!error && use == ADDRESS_CONNECTS)
-		remember(&request, sk, 1);
+		remember_outbound(sk);
 	return hook_result(error);
 }
 

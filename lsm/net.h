@@ -28,8 +28,8 @@ __u32 guard_step_socket(const struct tables *tables, const struct socket_object 
 
 /*
  * What was judged of a socket, in its storage: that the policies ``policies``
- * allow its use under one generation. ``seal`` ties the two together, because
- * they are not written at once: where it does not fit, nothing is known.
+ * allow its use under one generation, with the peer that it had. ``seal`` ties the
+ * three together: where it does not fit, as after a connect elsewhere, nothing is known.
  */
 struct net_mark {
 	__u64 policies;
@@ -55,10 +55,20 @@ static __always_inline struct net_mark *mark_of(struct sock *sk, const __u64 fla
 	return bpf_sk_storage_get(&guard_net_marks, sk, 0, flags);
 }
 
-static __always_inline __u64 mark_seal(const struct tables *tables, __u64 policies)
+/* The end of a connection as a number: one to one for IPv4. */
+static __always_inline __u64 peer_number(const struct socket_object *object)
 {
-	/* An odd multiplier: each generation has another summand. */
-	return policies + (tables->root.generation + 1ull) * 0x9e3779b97f4a7c15ull;
+	const __u32 *word = (const __u32 *)object->address;
+	__u64 number = ((__u64)word[0] << 16 | object->port) * 0x9e3779b97f4a7c15ull;
+
+	return number + word[1] * 0xbf58476d1ce4e5b9ull +
+	       ((__u64)word[2] << 32 | word[3]) * 0x94d049bb133111ebull;
+}
+
+/* An odd multiplier: each generation has another summand. */
+static __always_inline __u64 mark_seal(const struct tables *tables, __u64 policies, __u64 peer)
+{
+	return policies + peer + (tables->root.generation + 1ull) * 0xd6e8feb86659fd93ull;
 }
 
 /* Begins a request with everything opaque, so that to the verifier all of them look alike. */

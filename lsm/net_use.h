@@ -8,8 +8,8 @@
 
 #include "net.h"
 
-/* Remembers that the caller's policies allow the socket's use. */
-static __noinline int remember(const struct net_request *request, struct sock *sk, __u32 outbound)
+/* Remembers that the caller's policies allow the socket's use with this peer. */
+static __always_inline void remember(const struct net_request *request, struct sock *sk, __u64 peer)
 {
 	const struct tables *tables = request->caller.tables;
 	__u64 policies = request->caller.policies;
@@ -18,14 +18,26 @@ static __noinline int remember(const struct net_request *request, struct sock *s
 	/* Without memory for it the socket is judged at every use. */
 	mark = mark_of(sk, BPF_LOCAL_STORAGE_GET_F_CREATE);
 	if (!mark)
-		return 0;
-	if (!outbound && mark->seal == mark_seal(tables, mark->policies))
+		return;
+	if (mark->seal == mark_seal(tables, mark->policies, peer))
 		policies |= mark->policies;
 	mark->policies = policies;
-	mark->seal = mark_seal(tables, policies);
-	if (outbound)
+	mark->seal = mark_seal(tables, policies, peer);
+}
+
+/*
+ * A connect was allowed. It may fail, and leave the socket with the peer that it had:
+ * so this says how the socket was connected, and not that its peer was judged.
+ */
+static __always_inline void remember_outbound(struct sock *sk)
+{
+	struct net_mark *mark;
+
+	if (sk->__sk_common.skc_state != STATE_CLOSE)
+		return;
+	mark = mark_of(sk, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	if (mark)
 		mark->outbound = 1;
-	return 0;
 }
 
 /* Ports from here on are the kernel's to choose: net.ipv4.ip_local_port_range's default. */
@@ -57,26 +69,31 @@ static __noinline int judge_use(struct net_request *request, struct sock *sk)
 {
 	const struct tables *tables = request->caller.tables;
 	struct socket_object *object = &request->object;
-	__u32 zero = opaque_zero(tables), verb, outbound = 0;
-	__u64 policies = request->caller.policies;
+	__u32 zero = opaque_zero(tables), verb, size, outbound = 0;
+	__u64 policies = request->caller.policies, peer;
 	struct net_mark *mark;
 	int error;
 
+	/* Read once: what is remembered is about the peer that was judged. */
+	take_end(request, sk, 1);
+	peer = peer_number(object);
 	mark = mark_of(sk, 0);
 	if (mark) {
-		if (mark->seal == mark_seal(tables, mark->policies) &&
+		if (mark->seal == mark_seal(tables, mark->policies, peer) &&
 		    !(policies & ~mark->policies))
 			return 0;
 		outbound = mark->outbound;
 	}
 	if (!on_internet(object->family) || object->type == TYPE_RAW) {
+		size = object->address_size;
+		object->address_size = zero;
 		request->verb = unrefined(GUARD_NET_CREATE, zero);
 		error = judge_socket(request);
 		if (error)
 			return error;
+		object->address_size = unrefined(size, zero);
 	}
 	if (on_internet(object->family)) {
-		take_end(request, sk, 1);
 		verb = GUARD_NET_CONNECT;
 		if (!(address_word(object, 0) | address_word(object, 1) | address_word(object, 2) |
 		      address_word(object, 3))) {
@@ -93,7 +110,7 @@ static __noinline int judge_use(struct net_request *request, struct sock *sk)
 		if (error)
 			return error;
 	}
-	remember(request, sk, 0);
+	remember(request, sk, peer);
 	return 0;
 }
 

@@ -182,3 +182,21 @@ def test_a_unix_stream_given_to_a_process_is_its_own(enforcer: Enforcer) -> None
     assert (attempt.errno, attempt.records) == (0, [])
     ours.close()
     theirs.close()
+
+
+@pytest.mark.parametrize("kind", [STREAM, DGRAM])
+def test_a_connect_that_fails_does_not_vouch_for_the_peer_that_stays(
+    kind: int, enforcer: Enforcer
+) -> None:
+    def trick(sock: socket.socket) -> None:
+        # One is connected already; to the other's address there is no route for a bound socket.
+        with contextlib.suppress(OSError):
+            sock.connect(("192.0.2.1", 9))
+        sock.send(b"x")
+
+    with listening() as port, make(INET, kind) as sock:
+        sock.connect(("127.0.0.1", port))
+        word = "tcp" if kind == STREAM else "udp"
+        enforcer.enforce(net(f"{{id: it, deny: [connect], proto: {word}, port: {port}}}"))
+        assert enforcer.attempt(trick, sock, label=None).errno in (0, errno.ECONNREFUSED)
+        assert enforcer.attempt(trick, sock).errno == errno.EACCES
