@@ -31,6 +31,7 @@ class Row:
 
 _NAMES = "bypasses/test_names.py::"
 _CODE = "bypasses/test_code.py::"
+_NET = "bypasses/test_net.py::"
 
 ROWS: dict[str, Row] = {
     "B-1": Row("a hard link to a protected file", (f"{_NAMES}test_b01_a_hard_link",)),
@@ -119,5 +120,50 @@ ROWS: dict[str, Row] = {
         ),
     ),
     "B-40": Row("a prefix that is no directory", (f"{_CODE}test_b40_a_prefix",)),
+    "B-11": Row(
+        "an address of no family (AF_UNSPEC) on an IPv4 socket",
+        (f"{_NET}test_b11_an_address_of_no_family_is_the_sockets_own",),
+    ),
+    "B-12": Row(
+        "other forms of one address",
+        (f"{_NET}test_b12_every_form_of_an_address_is_the_address",),
+        Status.PARTLY,
+        "NAT64 stays IPv6: only the network knows its prefix",
+    ),
+    "B-13": Row(
+        "0.0.0.0, :: and all of 127/8 for loopback",
+        (f"{_NET}test_b13_no_address_in_particular_is_loopback",),
+    ),
+    "B-14": Row("TCP fast open", (f"{_NET}test_b14_fast_open_connects",)),
+    "B-15": Row(
+        "datagrams without connect, sendmmsg, raw sockets, sockets made before or passed",
+        (
+            f"{_NET}test_b15_each_message_of_many_is_judged",
+            f"{_NET}test_b15_what_sends_datagrams_is_judged",
+            "test_net_use.py::test_a_connection_made_before_the_policy_is_judged_when_it_is_used",
+            "test_net_use.py::test_a_socket_passed_by_another_process_is_judged",
+        ),
+        Status.PARTLY,
+        "connected UNIX sockets that a task was given; on 6.1, sendfile and splice into a socket",
+    ),
+    "B-16": Row(
+        "MPTCP, SCTP and families nobody thought of",
+        (f"{_NET}test_b16_families_nobody_named_are_denied_by_default",),
+    ),
+    "B-17": Row(
+        "listening without bind, port 0",
+        (
+            f"{_NET}test_b17_listening_without_bind_is_listening_on_any_port",
+            f"{_NET}test_b17_port_0_is_judged_by_what_it_may_become",
+        ),
+    ),
+    "B-32": Row(
+        "a service asked by its UNIX socket",
+        (
+            f"{_NET}test_b32_a_socket_reached_by_another_path_is_the_same",
+            "test_net_unix.py::test_a_path_is_not_connected_to",
+            "test_net_unix.py::test_an_abstract_name_is_not_connected_to",
+        ),
+    ),
 }
 """By number; those of other gates belong here too."""
