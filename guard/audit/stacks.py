@@ -225,9 +225,12 @@ class _Asker:
         """The child's next line. Raises _Failed if none comes in time, or too long a one."""
         assert child.stdout is not None
         until = self._clock() + seconds
+        # Not select(2), which knows no descriptor above 1023.
+        waiting = select.poll()
+        waiting.register(child.stdout, select.POLLIN)
         while b"\n" not in self._buffer:
             left = until - self._clock()
-            ready, _, _ = select.select([child.stdout], [], [], max(0.0, left))
+            ready = waiting.poll(max(0.0, left) * 1000)
             if not ready or len(self._buffer) > _ANSWER_LIMIT:
                 raise _Failed
             chunk = os.read(child.stdout.fileno(), 65536)

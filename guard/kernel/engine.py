@@ -170,6 +170,12 @@ def choose_gates(
 
     Raises HostError, which names the policies' section, where the kernel lacks a hook.
     """
+    for unseen, verbs in gates.ungated(policies).items():
+        raise HostError(
+            f"this guard has no program for {len(verbs)} of the verbs that the policies'"
+            f" {unseen.name.lower()} section decides",
+            remedy="leave the section out, or name the verbs that are gated with default: allow",
+        )
     choice = gates.choose(gates.needed(policies), features.parameters(attachment))
     if choice.missing:
         lacking = choice.missing[0]
