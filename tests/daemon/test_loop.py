@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import select
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -103,9 +104,14 @@ def nothing_stays() -> Iterator[None]:
 Sessions = Callable[[Collecting], Session]
 
 
+def signalled(number: int) -> None:
+    """A signal for this thread: threads that other tests left hold none back."""
+    signal.pthread_kill(threading.get_ident(), number)
+
+
 @pytest.mark.parametrize("number", loop.STOP_SIGNALS)
 def test_a_stop_signal_ends_the_wait_with_its_number(sessions: Sessions, number: int) -> None:
-    session = sessions(Collecting(3, lambda _: os.kill(os.getpid(), number)))
+    session = sessions(Collecting(3, lambda _: signalled(number)))
     assert loop.serve(session, None, Log()) == number  # type: ignore[arg-type]
     assert session.collector.collected == 3, "what was in the ring is delivered first"
 
@@ -113,7 +119,7 @@ def test_a_stop_signal_ends_the_wait_with_its_number(sessions: Sessions, number:
 def test_a_signal_that_was_held_back_is_taken_when_serving_begins(sessions: Sessions) -> None:
     loop.hold_signals()
     try:
-        os.kill(os.getpid(), signal.SIGTERM)
+        signalled(signal.SIGTERM)
         session = sessions(Collecting())
         assert loop.serve(session, None, Log()) == signal.SIGTERM  # type: ignore[arg-type]
     finally:
@@ -135,7 +141,7 @@ def test_a_ring_that_never_gets_empty_does_not_keep_a_signal_out(sessions: Sessi
 
     def flood(batch: int) -> None:
         if batch == 1:
-            os.kill(os.getpid(), signal.SIGTERM)
+            signalled(signal.SIGTERM)
         assert batch < 100_000, "the signal was never looked at"
 
     session = sessions(Collecting(10**9, flood))
@@ -160,7 +166,7 @@ class MountTable:
         if self._mounts is not None:
             ready.append((self._mounts, select.POLLPRI))
             self._mounts = None
-            os.kill(os.getpid(), signal.SIGTERM)
+            signalled(signal.SIGTERM)
         return ready
 
 
