@@ -19,7 +19,8 @@ from typing import NamedTuple
 
 from guard.audit.decode import Counters, Decoder, Event
 from guard.audit.decode import counters as decode_counters
-from guard.audit.ring import RingReader, map_ring
+from guard.audit.ring import map_ring
+from guard.audit.rings import Rings
 from guard.kernel import engine, features, pins
 from guard.kernel.engine import Engine
 from guard.kernel.labels import Label
@@ -53,7 +54,7 @@ class Lab:
     """An instance in the kernel and the only reader of its ring."""
 
     engine: Engine
-    ring: RingReader
+    ring: Rings
     generation: int = 1
     plan: HostPlan | None = None
     _event: Decoder = field(default_factory=Decoder)
@@ -68,13 +69,14 @@ class Lab:
         self.engine.labels.set(pid, Label(mask))
 
     def events(self) -> list[Event]:
-        """What is in the ring now."""
+        """What is in the rings now, in the order of time."""
         raws: list[bytes] = []
         while more := self.ring.drain(256):
             raws += more
             self.ring.release()
         self.ring.release()
-        return [self._event.event(raw) for raw in raws]
+        found = [self._event.event(raw) for raw in raws]
+        return sorted(found, key=lambda event: event.boot_ns)
 
     def counters(self) -> list[Counters]:
         """Each CPU's counters."""
@@ -93,7 +95,7 @@ def loaded(
     chosen = engine.choose_gates(found, [])
     running = engine.load(libbpf, found, name, tables, bits, chosen, ring_bytes=ring_bytes)
     try:
-        ring = map_ring(running.maps["events"], ring_bytes)
+        ring = Rings([map_ring(running.maps[pin], ring_bytes) for pin in engine.RINGS])
         try:
             yield Lab(running, ring)
         finally:

@@ -26,6 +26,10 @@ HOOKS = {
     "bprm_creds_for_exec",
     "bprm_check_security",
     "bprm_committed_creds",
+    # Names and descriptors by which what is denied could be reached otherwise.
+    "inode_link",
+    "inode_rename",
+    "file_receive",
 }
 
 

@@ -113,7 +113,7 @@ def test_an_instance_that_nobody_attends_cannot_be_reloaded(tmp_path: Path) -> N
         asked = guard("reload")
         assert asked.returncode == 4
         assert "nobody attends the instance 'host': its guard has ended" in asked.stderr
-    assert guard("unload").returncode == 0
+    assert guard("unload", "host").returncode == 0
     asked = guard("reload")
     assert asked.returncode == 3
     assert "no guard instance 'host' is loaded" in asked.stderr
