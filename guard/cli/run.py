@@ -23,7 +23,7 @@ from guard.daemon.reload import Reread
 from guard.daemon.session import PlanRefused, Session
 from guard.daemon.stream import Spooled
 from guard.errors import GuardError
-from guard.kernel import pins
+from guard.kernel import engine
 from guard.policy.codes import Severity
 from guard.policy.load import Loaded
 from guard.policy.model import Policy, Subject
@@ -247,5 +247,5 @@ def _become(command: list[str], go_out: int, go_in: int) -> None:
 
 def _end(begun: Session, because: str, keep: bool) -> None:
     if not keep:
-        pins.remove(begun.engine.instance)
+        engine.unload(begun.engine.libbpf, begun.engine.instance)
     begun.finish(because, enforcing=keep)

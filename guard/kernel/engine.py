@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import os
 import struct
+import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -254,6 +255,35 @@ def _fill(
     name_fd = libbpf.map_fd(libbpf.object_map(handle, LABELS_ID))
     libbpf.map_update(name_fd, _ZERO, labels_id, "labels' id")
     tables.switch(libbpf, maps["current"], maps["gate"], tables_fd, (0, host))
+
+
+# How long to wait for the kernel to let go of programs, and how often to look.
+DETACH_SECONDS = 30.0
+_LOOK_SECONDS = 0.01
+
+
+def unload(libbpf: Libbpf, instance: Instance) -> None:
+    """Remove an instance's pins and wait until its programs are off their hooks.
+
+    The kernel detaches in the background, after an RCU grace period
+    (bpf_link_put, kernel/bpf/syscall.c); a program's number is free once it is done.
+    Gives up waiting after DETACH_SECONDS: somebody else may hold a program.
+    """
+    numbers = []
+    for path in (instance.directory / "programs").iterdir():
+        with suppress(LibbpfError):
+            fd = libbpf.open_pin(str(path))
+            numbers.append(fdinfo(fd)["prog_id"])
+            os.close(fd)
+    pins.remove(instance)
+    deadline = time.monotonic() + DETACH_SECONDS
+    for number in numbers:
+        while time.monotonic() < deadline:
+            try:
+                os.close(libbpf.program_by_id(number))
+            except LibbpfError:
+                break
+            time.sleep(_LOOK_SECONDS)
 
 
 def trial(libbpf: Libbpf, features: Features, attachment: Attachment = Attachment.LSM) -> None:
