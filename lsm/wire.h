@@ -94,8 +94,6 @@ enum guard_reason {
 	GUARD_REASON_DISCONNECTED = 6, /* known by its inode alone: it has no path */
 	GUARD_REASON_ANONYMOUS = 7,  /* no file stands behind it: memfd, or its last name is gone */
 	GUARD_REASON_ADDRESS = 8,    /* an address that the socket's family does not have */
-	GUARD_REASON_NO_LABEL = 9,   /* the task's label could not be found or made */
-	GUARD_REASON_PROTECTED = 10, /* guard protecting itself */
 	GUARD_REASON_WIDENS = 11,    /* a link's new name would allow what its old one does not */
 	GUARD_REASON_SUBTREE = 12,   /* rules are about what is below a directory to be renamed */
 };

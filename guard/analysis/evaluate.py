@@ -31,6 +31,7 @@ from guard.policy.model import (
     Prefix,
     Rule,
 )
+from guard.policy.networds import AF_UNIX, INTERNET
 from guard.wire.layout import NetVerb, PathVerb
 
 
@@ -113,8 +114,7 @@ def _names(operation: PathOperation, names: Sequence[bytes] | None) -> Sequence[
     return [operation.path.encode("utf-8", "surrogateescape")] if names is None else names
 
 
-# include/linux/socket.h, include/uapi/linux/in.h
-_AF_UNIX, _AF_INET, _AF_INET6 = 1, 2, 10
+# include/uapi/linux/in.h
 _TCP, _MPTCP = 6, 262
 _LOCAL_VERBS = (NetVerb.BIND, NetVerb.LISTEN, NetVerb.ACCEPT)
 _EPHEMERAL = range(32768, 61000)
@@ -122,7 +122,7 @@ _EPHEMERAL = range(32768, 61000)
 
 def _unix_matches(rule: NetRule, names: Sequence[bytes]) -> bool:
     """Whether a net rule is about the named UNIX socket with these paths."""
-    if rule.families and _AF_UNIX not in rule.families:
+    if rule.families and AF_UNIX not in rule.families:
         return False
     if rule.paths:
         return matches_any(rule.paths, names)
@@ -142,7 +142,7 @@ def net_matches(rule: NetRule, operation: NetOperation) -> bool:
         protocols.add(_MPTCP)
     if protocols and operation.protocol not in protocols:
         return False
-    internet = operation.family in (_AF_INET, _AF_INET6) and operation.address is not None
+    internet = operation.family in INTERNET and operation.address is not None
     if internet and any(_within(each, operation.address) for each in rule.excepts):
         return False
     if not (rule.to or rule.ports or rule.names or rule.paths):

@@ -87,12 +87,11 @@ def _instance(libbpf: Libbpf, kernel: features.Features, instance: Instance) -> 
     try:
         pinned = set(instance.links())
         canaries = canary.run(opened, told["canary_class"], told["generation"])
-        programs = {gate.hook: gate.program for gate in opened.gates}
+        # What was attached and is no longer pinned is off its hook, and has no canary.
+        gone = sorted(set(told["programs"]) - pinned)
         hooks = [
             {
                 "hook": one.hook.name.lower(),
-                "program": programs[one.hook],
-                "pinned": programs[one.hook] in pinned,
                 "canary": "caught" if one.problem is None else one.problem,
             }
             for one in canaries
@@ -104,7 +103,7 @@ def _instance(libbpf: Libbpf, kernel: features.Features, instance: Instance) -> 
     finally:
         opened.close()
     modes = {policy["mode"] for policy in told["policies"]}
-    well = all(hook["pinned"] and hook["canary"] == "caught" for hook in hooks)
+    well = not gone and all(hook["canary"] == "caught" for hook in hooks)
     # Programs that can be passed by enforce nothing that one could rely on.
     sound = well and not (attachment is Attachment.FMOD_RET and (kernel.preemptible or misses))
     attended = process_start(told["pid"]) == told["pid_started"]
@@ -118,6 +117,7 @@ def _instance(libbpf: Libbpf, kernel: features.Features, instance: Instance) -> 
         "generation": told["generation"],
         "policies": told["policies"],
         "hooks": hooks,
+        "detached": gone,
         "counters": dict(zip(Counters._fields, sums, strict=True)),
     }
 
@@ -159,6 +159,8 @@ def _text(
             lines.append(
                 f"  policy      {policy['name']} ({policy['mode']}, {rules}), {policy['source']}"
             )
+        for program in one["detached"]:
+            lines.append(f"  DETACHED    {program}: its link is no longer pinned")
         for hook in one["hooks"]:
             lines.append(f"  hook        {hook['hook']}: canary {hook['canary']}")
         counts = one["counters"]

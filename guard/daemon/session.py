@@ -40,6 +40,7 @@ from guard.errors import GuardError, HostError
 from guard.kernel import about, engine, features, pins
 from guard.kernel.attachment import Attachment
 from guard.kernel.engine import RINGS, Engine
+from guard.kernel.features import Features
 from guard.kernel.labels import Label
 from guard.kernel.libbpf import Libbpf, LibbpfError
 from guard.plan.bits import is_retired
@@ -71,6 +72,7 @@ class Session:
     """A loaded instance and its audit stream. ``tree``: the policies hold for one tree only."""
 
     engine: Engine
+    features: Features
     policies: tuple[Policy, ...]
     tree: bool
     collector: Collector | Gatherer
@@ -104,7 +106,7 @@ class Session:
         Raises PlanRefused or HostError; the old generation is then still in force.
         """
         plan, canary_class = _plan(self.policies)
-        self.engine.require(self.policies)
+        self.engine.require(self.features, self.policies)
         generation = self.generation + 1
         tables = encode(plan, generation)
         # Known before the first event of the new generation can come.
@@ -141,6 +143,7 @@ class Session:
         described["bits"], described["host"] = self.engine.bits, self.engine.host
         described["started"] = self.started
         described["attachment"] = self.engine.attachment.value
+        described["programs"] = [gate.program for gate in self.engine.gates]
         described["reloadable"] = self.reloadable
         described["reloads"] = self.reloads
         described["reload_problem"] = self.reload_problem
@@ -205,7 +208,9 @@ def start(
     try:
         index = GenerationIndex(index_plan(plan))
         indexes = {1: index}
-        session = _stream(loaded, tuple(policies), tree, sinks, indexes, canary_class, spooled)
+        session = _stream(
+            loaded, found, tuple(policies), tree, sinks, indexes, canary_class, spooled
+        )
         session.degraded = attachment is Attachment.FMOD_RET and found.preemptible
         session.describe(plan)
         if exempt:
@@ -272,6 +277,7 @@ def _canary_class(plan: HostPlan, mounts: Sequence[Mount]) -> int:
 
 def _stream(
     loaded: Engine,
+    found: Features,
     policies: tuple[Policy, ...],
     tree: bool,
     sinks: dict[str, Sink],
@@ -305,6 +311,7 @@ def _stream(
         collector = Collector(ring, recorder, render, fan_out, lifecycle, clock, Sequences())
     return Session(
         loaded,
+        found,
         policies,
         tree,
         collector,

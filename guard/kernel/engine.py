@@ -82,13 +82,16 @@ class Engine:
         raw = self.libbpf.map_lookup(self.maps["counters"], _ZERO, size, "counters") or b""
         return [raw[at : at + COUNTERS.size] for at in range(0, len(raw), COUNTERS.size)]
 
-    def require(self, policies: Sequence[Policy]) -> None:
-        """Raise HostError unless every hook that these policies need is attached."""
-        attached = {gate.hook for gate in self.gates}
+    def require(self, features: Features, policies: Sequence[Policy]) -> None:
+        """Raise HostError unless every program that these policies need is attached.
+
+        By program and not by hook: several sections have one on the same hook.
+        """
+        attached = {gate.program for gate in self.gates}
         lacking = [
             gate.hook.name.lower()
-            for gate in gates.needed(policies)
-            if gate.hook not in attached and not gate.spare
+            for gate in choose_gates(features, policies, self.attachment)
+            if gate.program not in attached
         ]
         if lacking:
             raise HostError(
@@ -171,12 +174,6 @@ def choose_gates(
 
     Raises HostError, which names the policies' section, where the kernel lacks a hook.
     """
-    for unseen, verbs in gates.ungated(policies).items():
-        raise HostError(
-            f"this guard has no program for {len(verbs)} of the verbs that the policies'"
-            f" {unseen.name.lower()} section decides",
-            remedy="leave the section out, or name the verbs that are gated with default: allow",
-        )
     choice = gates.choose(gates.needed(policies), features.parameters(attachment))
     if choice.missing:
         lacking = choice.missing[0]

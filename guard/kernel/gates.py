@@ -260,22 +260,6 @@ def _is_needed(gate: Gate, wanted: dict[Section, frozenset[int] | None]) -> bool
     return verbs is None or not gate.verbs or bool(verbs & gate.verbs)
 
 
-NOT_GATED: dict[Section, frozenset[int]] = {}
-"""Verbs of the language that no program sees yet: policies that decide them are refused."""
-
-
-def ungated(policies: Iterable[Policy]) -> dict[Section, frozenset[int]]:
-    """Per section, verbs that these policies decide and that no program sees."""
-    found = {}
-    for section, verbs in wanted_verbs(policies).items():
-        lacking = NOT_GATED.get(section, EVERY)
-        if verbs is not None:
-            lacking &= verbs
-        if lacking:
-            found[section] = lacking
-    return found
-
-
 @dataclass(frozen=True, slots=True)
 class Choice:
     """What is to be loaded on one kernel, and what it lacks."""

@@ -19,10 +19,8 @@ from typing import NamedTuple
 
 from guard.plan.errors import PlanError
 from guard.policy.model import Effect, NetRule, Pattern, Ports, Prefix
+from guard.policy.networds import INTERNET
 from guard.wire.layout import NetVerb
-
-AF_UNIX, AF_INET, AF_INET6 = 1, 2, 10
-"""include/linux/socket.h"""
 
 IPPROTO_TCP, IPPROTO_MPTCP = 6, 262
 """include/uapi/linux/in.h"""
@@ -120,7 +118,7 @@ def _on_internet(head: str) -> str | None:
     family, rest = head[1:3], head[3:]
     if family == "??":
         return f"/0[2a]{rest}"
-    return head if int(family, 16) in (AF_INET, AF_INET6) else None
+    return head if int(family, 16) in INTERNET else None
 
 
 def _ports(rule: NetRule) -> list[Ports]:

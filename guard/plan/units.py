@@ -23,6 +23,7 @@ from guard.policy.model import (
     Policy,
     Rule,
 )
+from guard.policy.networds import AF_UNIX
 from guard.policy.patterns import Token, Wild, expand
 from guard.wire.layout import Limit, Section
 
@@ -115,10 +116,6 @@ def unix_paths(rule: NetRule) -> tuple[Pattern, ...]:
     if rule.families and AF_UNIX not in rule.families:
         return ()
     return (Pattern("/**", rule.span),)
-
-
-AF_UNIX = 1
-"""include/linux/socket.h"""
 
 
 def net_units(policies: Sequence[Policy]) -> list[Unit]:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.kernel.command import GUARD, enforcing, guard, pinned, policy_file, records
+from tests.kernel.command import GUARD, PINS, enforcing, guard, pinned, policy_file, records
 from tests.kernel.harness import DRIVERS, SHARED, expect, literal, policy, rule
 
 pytestmark = pytest.mark.kernel
@@ -161,7 +161,7 @@ def _assert_status(shown: subprocess.CompletedProcess[str], file: Path, daemon: 
     first = {"name": "p", "mode": "enforce", "source": str(file), "rules": 1}
     assert one["policies"][0] == first and len(one["policies"]) == 2
     assert {hook["hook"] for hook in one["hooks"]} == HOOKS
-    assert all(hook["pinned"] and hook["canary"] == "caught" for hook in one["hooks"])
+    assert all(hook["canary"] == "caught" for hook in one["hooks"]) and one["detached"] == []
     assert one["counters"]["denied"] >= 1 and one["counters"]["dropped"] == 0
     assert one["pins"] == "/sys/fs/bpf/guard/host"
 
@@ -184,6 +184,20 @@ def test_what_persists_stays_until_it_is_unloaded(secret: Path) -> None:
     ended = guard("unload", "kept")
     assert (ended.returncode, ended.stdout) == (0, "unloaded kept\n")
     assert let_go(secret)
+
+
+def test_a_program_that_was_detached_makes_the_instance_degraded(secret: Path) -> None:
+    with enforcing("--persist", "--name", "kept", protecting(secret)) as process:
+        process.send_signal(signal.SIGTERM)
+        assert process.wait() == 0
+    assert guard("status").returncode == 0
+    # Neither the file gate nor a label: a hook that no file canary goes through.
+    (PINS / "kept" / "links" / "guard_inode_link").unlink()
+    shown = guard("status")
+    assert shown.returncode == 1
+    assert "kept: degraded" in shown.stdout
+    assert "DETACHED    guard_inode_link: its link is no longer pinned" in shown.stdout
+    assert guard("unload", "kept").returncode == 0
 
 
 def test_a_killed_guard_leaves_its_denials_in_force(secret: Path) -> None:

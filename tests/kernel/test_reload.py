@@ -79,6 +79,22 @@ def test_new_policies_take_the_place_of_the_old_ones(tmp_path: Path) -> None:
     assert denied == ["p", "q", "q"]
 
 
+def test_a_section_whose_program_is_not_attached_is_refused_and_the_old_policies_stay(
+    tmp_path: Path,
+) -> None:
+    """Another section's program on the same hook must not be taken for it."""
+    first = tmp_path / "first"
+    first.touch()
+    file = policy_file(tmp_path, protecting(first))
+    with enforcing(file):
+        section = f"exec: {{default: allow, rules: [{{deny: exec, path: {OPEN}}}]}}\n"
+        policy_file(tmp_path, protecting(first) + section)
+        refused = guard("reload")
+        assert refused.returncode == 1
+        assert "need hooks that are not attached: bprm_check_security" in refused.stderr
+        assert reads(first) == DENIED
+
+
 def test_a_policy_that_is_gone_leaves_its_bit_to_nobody(tmp_path: Path) -> None:
     first, second = tmp_path / "first", tmp_path / "second"
     for path in (first, second):

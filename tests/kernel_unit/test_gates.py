@@ -10,7 +10,7 @@ import pytest
 from guard.errors import HostError
 from guard.kernel import engine
 from guard.kernel.attachment import Attachment
-from guard.kernel.gates import GATES, LABELS, Gate, choose, needed, ungated
+from guard.kernel.gates import GATES, LABELS, Gate, choose, needed
 from guard.policy.load import load
 from guard.policy.model import Policy
 from guard.wire.layout import Hook, Section
@@ -99,8 +99,3 @@ def test_a_security_function_that_takes_something_else_is_refused_by_name() -> N
     with pytest.raises(HostError) as caught:
         engine.choose_gates(FEATURES, policies("kernel: {deny: [syslog]}\n"), Attachment.FMOD_RET)
     assert "offers no function to stand in for the hook" in str(caught.value)
-
-
-@pytest.mark.parametrize("section", ["file", "exec", "net", "kernel"])
-def test_whatever_a_section_can_say_some_gate_sees(section: str) -> None:
-    assert ungated(policies(f"{section}: {{default: deny}}\n")) == {}
