@@ -10,6 +10,7 @@ import time
 
 from structlog.typing import FilteringBoundLogger
 
+from guard.audit.pace import rest
 from guard.daemon.reload import SIGNAL, Reread, reload
 from guard.daemon.session import MOUNTINFO, Session
 from guard.errors import GuardError
@@ -62,20 +63,32 @@ def serve(
     held = signal.pthread_sigmask(signal.SIG_UNBLOCK, _TAKEN)
     try:
         with open(MOUNTINFO, "rb") as mounts:
-            poll = select.poll()
-            poll.register(wake, select.POLLIN)
+            # While the collector rests, the kernel wakes nobody for a record.
+            urgent, everything = select.poll(), select.poll()
+            for poll in (urgent, everything):
+                poll.register(wake, select.POLLIN)
+                # The mount table's own notice of a change (proc(5)).
+                poll.register(mounts.fileno(), select.POLLPRI)
+                if pidfd >= 0:
+                    poll.register(pidfd, select.POLLIN)
             for fileno in session.ring.filenos():
-                poll.register(fileno, select.POLLIN)
-            # The mount table's own notice of a change (proc(5)).
-            poll.register(mounts.fileno(), select.POLLPRI)
-            if pidfd >= 0:
-                poll.register(pidfd, select.POLLIN)
-            due = time.monotonic() + SETTLE_SECONDS
+                everything.register(fileno, select.POLLIN)
+            emptied = time.monotonic()
+            due = emptied + SETTLE_SECONDS
+            moved, pause = 0, 0  # records since the rings were last empty; milliseconds
             while True:
-                ready = dict(poll.poll(max(0, int((due - time.monotonic()) * 1000))))
+                ready = dict(urgent.poll(pause)) if pause else {}
+                if not ready:
+                    ready = dict(everything.poll(max(0, int((due - time.monotonic()) * 1000))))
+                pause = 0
                 for _ in range(BATCHES_A_TURN):
-                    if not session.collector.collect():
+                    if not (batch := session.collector.collect()):
+                        before, emptied = emptied, time.monotonic()
+                        if moved:
+                            pause = max(1, int(rest(moved, emptied - before) * 1000))
+                        moved = 0
                         break
+                    moved += batch
                 if time.monotonic() >= due:
                     session.settle()
                     due = time.monotonic() + SETTLE_SECONDS

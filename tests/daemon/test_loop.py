@@ -193,3 +193,52 @@ def test_where_following_fails_the_log_says_why_and_guard_goes_on(
     assert loop.serve(session, None, log) == signal.SIGTERM  # type: ignore[arg-type]
     ((kind, text),) = log.lines
     assert kind == "error" and "the new tables take too much" in text
+
+
+POLL = select.poll
+
+
+class Watched:
+    """select.poll that notes every wait: for which descriptors, and how long at most."""
+
+    def __init__(self, waits: list[tuple[frozenset[int], int]]) -> None:
+        self._poll, self._waits = POLL(), waits
+        self._fds: set[int] = set()
+
+    def register(self, fd: int, events: int) -> None:
+        self._fds.add(fd)
+        self._poll.register(fd, events)
+
+    def poll(self, timeout: int) -> list[tuple[int, int]]:
+        self._waits.append((frozenset(self._fds), timeout))
+        return self._poll.poll(timeout)
+
+
+def test_after_records_it_rests_without_being_woken_for_more(
+    sessions: Sessions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits: list[tuple[frozenset[int], int]] = []
+    monkeypatch.setattr(loop.select, "poll", lambda: Watched(waits))
+    monkeypatch.setattr(loop, "rest", lambda moved, _since: 0.007 if moved == 3 * 128 else 9.0)
+
+    class Twice(Collecting):
+        """Three batches; at the second turn a signal."""
+
+        def collect(self) -> int:
+            if self.collected >= self.batches and len(waits) == 3:
+                signalled(signal.SIGTERM)
+            return super().collect()
+
+    session = sessions(Twice(3))
+    loop.serve(session, None, Log())  # type: ignore[arg-type]
+    (ring,) = session.filenos()
+    (first, _), (second, pause), (third, _) = waits[:3]
+    assert ring in first, "when idle a record wakes it at once"
+    assert second == first - {ring} and pause == 7, "a ring that is readable is left alone"
+    assert ring in third
+
+
+def test_a_signal_ends_the_rest(sessions: Sessions, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loop, "rest", lambda _moved, _since: 3600.0)
+    session = sessions(Collecting(2, lambda _: signalled(signal.SIGTERM)))
+    assert loop.serve(session, None, Log()) == signal.SIGTERM  # type: ignore[arg-type]
