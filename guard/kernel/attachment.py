@@ -14,7 +14,7 @@ import enum
 from collections.abc import Iterable
 from pathlib import Path
 
-from guard.kernel.gates import Gate
+from guard.plan.gates import Gate
 from guard.wire.layout import Hook
 
 # Shown as "none (voluntary) full": kernel/sched/debug.c, sched_dynamic_show.

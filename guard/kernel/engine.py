@@ -16,11 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from guard.errors import HostError
-from guard.kernel import gates, pins, tables
+from guard.kernel import pins, tables
 from guard.kernel.attachment import WATCHED, Attachment, security_function
 from guard.kernel.fdinfo import fdinfo
 from guard.kernel.features import BPF_REMEDY, Features
-from guard.kernel.gates import SWEEP, Gate
 from guard.kernel.labels import Labels
 from guard.kernel.libbpf import (
     MAP_TYPE_ARRAY,
@@ -31,7 +30,9 @@ from guard.kernel.libbpf import (
     LibbpfError,
 )
 from guard.kernel.pins import Instance
+from guard.plan import gates
 from guard.plan.encode import DATA_BITS, Tables, value_size
+from guard.plan.gates import SWEEP, Gate
 from guard.policy.model import Policy
 from guard.wire.check import mismatches
 from guard.wire.layout import COUNTERS
@@ -360,7 +361,10 @@ def adopt(
     """Open what another process pinned; it stays in force throughout. Raises LibbpfError."""
     attached = set(instance.links())
     pinned = tuple(gate for gate in gates.GATES if gate.program in attached)
-    return _open(libbpf, instance, bits, host, pinned, attachment, RING_BYTES)
+    adopted = _open(libbpf, instance, bits, host, pinned, attachment, RING_BYTES)
+    # Another version may have made them larger or smaller.
+    adopted.ring_bytes = fdinfo(adopted.maps[RINGS[0]])["max_entries"]
+    return adopted
 
 
 def _open(

@@ -18,9 +18,9 @@ from guard.kernel.attachment import (
     security_function,
     traceable,
 )
-from guard.kernel.gates import GATES
-from guard.kernel.gates import functions as gate_functions
 from guard.kernel.libbpf import Libbpf, LibbpfError
+from guard.plan.gates import GATES
+from guard.plan.gates import functions as gate_functions
 
 LSM_LIST = Path("/sys/kernel/security/lsm")
 KERNEL_BTF = Path("/sys/kernel/btf/vmlinux")

@@ -13,9 +13,9 @@ import os
 from pathlib import Path
 
 from guard.kernel.features import Features
-from guard.kernel.gates import GATES
 from guard.kernel.libbpf import LibbpfError
 from guard.plan.encode import Tables
+from guard.plan.gates import GATES
 from guard.wire.layout import COUNTERS
 
 FUNCTIONS = {"bpf_rdonly_cast": 2, **{gate.function: 1 for gate in GATES}}

@@ -12,9 +12,9 @@ import pytest
 from guard.errors import HostError
 from guard.kernel import engine, pins, tables
 from guard.kernel.attachment import Attachment
-from guard.kernel.gates import GATES, SWEEP
 from guard.kernel.libbpf import MODIFY_RETURN, TRACE_FENTRY, LibbpfError
 from guard.plan.encode import Tables, value_size
+from guard.plan.gates import GATES, SWEEP
 from guard.policy.load import load as parse
 from tests.kernel_unit.fakes import FEATURES, TABLES, FakeLibbpf, open_descriptors
 

@@ -10,7 +10,7 @@ import pytest
 from guard.errors import HostError
 from guard.kernel import engine
 from guard.kernel.attachment import Attachment
-from guard.kernel.gates import GATES, LABELS, Gate, choose, needed
+from guard.plan.gates import GATES, LABELS, Gate, choose, needed
 from guard.policy.load import load
 from guard.policy.model import Policy
 from guard.wire.layout import Hook, Section

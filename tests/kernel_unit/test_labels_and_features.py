@@ -16,9 +16,9 @@ import pytest
 from guard.errors import HostError
 from guard.kernel import features
 from guard.kernel.attachment import Attachment, preemptible, traceable
-from guard.kernel.gates import GATES
 from guard.kernel.labels import Label, Labels
 from guard.kernel.libbpf import LibbpfError
+from guard.plan.gates import GATES
 from guard.wire.layout import TASK
 from tests.kernel_unit.fakes import FEATURES
 

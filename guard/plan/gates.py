@@ -14,6 +14,24 @@ from dataclasses import dataclass
 from guard.policy.model import Effect, KernelRule, NetRule, PathRule, Policy
 from guard.wire.layout import Hook, KernelOp, NetVerb, PathVerb, Section
 
+Release = tuple[int, int]
+"""A kernel's version, such as (6, 1)."""
+
+_FIRST: Release = (5, 7)
+# The first release with BPF programs on LSM hooks; a hook that is not below is as old.
+
+_SINCE: dict[Hook, Release] = {
+    Hook.BPRM_CREDS_FOR_EXEC: (5, 8),
+    # The hook is of 5.12; io_uring asks it from 5.16 on.
+    Hook.INODE_INIT_SECURITY_ANON: (5, 16),
+    Hook.USERNS_CREATE: (6, 1),
+    Hook.INODE_SET_ACL: (6, 2),
+    Hook.INODE_REMOVE_ACL: (6, 2),
+    Hook.FILE_IOCTL_COMPAT: (6, 8),
+    Hook.INODE_FILE_SETATTR: (6, 17),
+}
+"""For kernels that cannot be asked. Distributions may have taken a hook into an older one."""
+
 EVERY: frozenset[int] = frozenset()
 """Verbs of a gate that all rules of its section need."""
 
@@ -26,8 +44,7 @@ class Gate:
     (kernel section: operations) that cannot be enforced without it; EVERY: all of the
     section. ``parameters`` is how many the kernel's function must have for this
     program, 0 where that never differed. ``spare``: a kernel without the hook loses
-    nothing, because others see the same there. ``since`` is the first release that has
-    the hook, for kernels that cannot be asked; () is before 6.1.
+    nothing, because others see the same there.
     """
 
     hook: Hook
@@ -36,7 +53,11 @@ class Gate:
     verbs: frozenset[int] = EVERY
     parameters: int = 0
     spare: bool = False
-    since: tuple[int, int] = ()  # type: ignore[assignment]
+
+    @property
+    def since(self) -> Release:
+        """The first release whose kernel asks this hook what the gate is to decide."""
+        return _SINCE.get(self.hook, _FIRST)
 
     @property
     def function(self) -> str:
@@ -102,11 +123,10 @@ def _name(
     *verbs: PathVerb,
     program: str = "",
     parameters: int = 0,
-    since: tuple[int, int] = (),  # type: ignore[assignment]
+    spare: bool = False,
 ) -> Gate:
     name = program or f"guard_{hook.name.lower()}"
-    # What a later kernel sees by a hook of its own, an earlier one sees by another of these.
-    return Gate(hook, name, Section.FILE, frozenset(verbs), parameters, bool(since), since)
+    return Gate(hook, name, Section.FILE, frozenset(verbs), parameters, spare)
 
 
 NAMES = (
@@ -130,9 +150,10 @@ NAMES = (
     _name(Hook.INODE_SETATTR, PathVerb.SETATTR, PathVerb.WRITE, parameters=3),
     _name(Hook.INODE_SETXATTR, PathVerb.SETATTR),
     _name(Hook.INODE_REMOVEXATTR, PathVerb.SETATTR),
-    _name(Hook.INODE_SET_ACL, PathVerb.SETATTR, since=(6, 2)),
-    _name(Hook.INODE_REMOVE_ACL, PathVerb.SETATTR, since=(6, 2)),
-    _name(Hook.INODE_FILE_SETATTR, PathVerb.SETATTR, since=(6, 17)),
+    # What a later kernel sees by these, an earlier one sees by another of the above.
+    _name(Hook.INODE_SET_ACL, PathVerb.SETATTR, spare=True),
+    _name(Hook.INODE_REMOVE_ACL, PathVerb.SETATTR, spare=True),
+    _name(Hook.INODE_FILE_SETATTR, PathVerb.SETATTR, spare=True),
 )
 """The file section's, for names and attributes (lsm/inode.bpf.c, lsm/twonames.bpf.c)."""
 
@@ -163,7 +184,6 @@ DESCRIPTORS = (
         Section.FILE,
         frozenset({PathVerb.IOCTL, PathVerb.SETATTR}),
         spare=True,
-        since=(6, 8),
     ),
     _file(Hook.FILE_FCNTL, "guard_file_fcntl", PathVerb.WRITE, PathVerb.APPEND),
     _file(Hook.MMAP_FILE, "guard_mmap_append", PathVerb.WRITE, PathVerb.APPEND, parameters=4),
