@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """The collector that the benchmark of the audit stream measures, in a process of its own.
 
-Run by tests.bench.events: ``python -m tests.bench.events_collector RING DIRECTORY FORMATTER``.
-Moves what is in the ring into a spool until standard input ends, then says in
-JSON what that took.
+Run by tests.bench.events:
+``python -m tests.bench.events_collector RING STATE DIRECTORY FORMATTER``. It is
+the daemon's own loop over the daemon's own parts, without programs to load:
+moves what is in the ring into a spool until SIGTERM, then says in JSON what
+that took.
 """
 
 from __future__ import annotations
@@ -11,7 +13,6 @@ from __future__ import annotations
 import gc
 import json
 import os
-import select
 import sys
 import time
 from pathlib import Path
@@ -20,22 +21,23 @@ started = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
 
 from guard.audit.clock import Clock  # noqa: E402 - importing is part of what is measured
 from guard.audit.decode import Counters, Event  # noqa: E402
+from guard.audit.enrich import enrichment  # noqa: E402
 from guard.audit.fast import Fast, slowly  # noqa: E402
 from guard.audit.gather import Gatherer, Inlet, SpoolOutlet  # noqa: E402
 from guard.audit.lifecycle import Lifecycle  # noqa: E402
+from guard.audit.oplog import make_logger  # noqa: E402
 from guard.audit.origin import read_origin  # noqa: E402
-from guard.audit.pace import rest  # noqa: E402
 from guard.audit.record import Recorder, Resolution  # noqa: E402
 from guard.audit.render_json import JsonRenderer  # noqa: E402
-from guard.audit.ring import map_ring  # noqa: E402
+from guard.audit.ring import RingReader, map_ring  # noqa: E402
+from guard.audit.rings import Rings  # noqa: E402
 from guard.audit.sequence import Sequences  # noqa: E402
+from guard.audit.sink_file import StdoutSink  # noqa: E402
 from guard.audit.spool import Limits, Spool  # noqa: E402
 from guard.audit.trail import Trail  # noqa: E402
-from tests.bench.events_source import RING_BYTES  # noqa: E402
-
-# Blocks in a row before everything else gets its turn, as in the daemon.
-BLOCKS = 64
-SETTLE_SECONDS = 1.0
+from guard.daemon import loop  # noqa: E402
+from guard.kernel.libbpf import Libbpf  # noqa: E402
+from tests.bench.events_source import RING_BYTES, read_counts  # noqa: E402
 
 
 class Index:
@@ -54,67 +56,80 @@ class Index:
 
 
 def memory() -> dict[str, int]:
-    """Kilobytes: all that is resident, and without the ring and other shared mappings."""
-    told = {}
-    for line in Path("/proc/self/status").read_text().splitlines():
+    """Kilobytes: anonymous ones, and all that is resident without the ring's two mappings."""
+    told = {"anon": 0, "resident": 0}
+    ring = False
+    for line in Path("/proc/self/smaps").read_text().splitlines():
         name, _, value = line.partition(":")
-        if name in ("VmRSS", "RssAnon", "RssFile", "RssShmem"):
-            told[name] = int(value.split()[0])
+        if "-" in name and " " in name:
+            ring = "bpf-map" in line
+        elif name == "Rss" and not ring:
+            told["resident"] += int(value.split()[0])
+        elif name == "Anonymous" and not ring:
+            told["anon"] += int(value.split()[0])
     return told
 
 
-def main() -> None:
-    """Collect until standard input ends."""
-    ring_fd, directory, formatter = int(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
-    clock = Clock()
-    index = Index()
-    recorder = Recorder(clock, lambda _: index)
-    slow = slowly(recorder, JsonRenderer(read_origin("bench@1")).line)
-    fast: Fast
-    if formatter == "c":
-        from guard.audit.native import NativeFast
+class Session:
+    """What the daemon's loop needs of a session: the ring, its records, and a look each second."""
 
-        fast = NativeFast(slow, clock, host_path=recorder.host_path)
-    else:
-        fast = Fast(slow, clock, host_path=recorder.host_path)
-    limits = Limits(bytes=2 << 30, segment_bytes=64 << 20)
-    spool = Spool(directory, limits)
-    lifecycle = Lifecycle(read_origin("bench@1/guard"), clock)
-    trail = Trail(spool, lifecycle, None)
-    ring = map_ring(ring_fd, RING_BYTES)
-    gatherer = Gatherer(
-        [Inlet(ring, SpoolOutlet(spool, "denials"))], fast, lifecycle, clock, Sequences()
-    )
-    gc.freeze()
-    poll = select.poll()
-    poll.register(0, select.POLLIN | select.POLLHUP)
-    poll.register(ring_fd, select.POLLIN)
+    def __init__(self, ring: RingReader, state: int, directory: Path, formatter: str) -> None:
+        self._libbpf, self._state = Libbpf(), state
+        clock = Clock()
+        index = Index()
+        self._enriched = enrichment(clock)
+        recorder = Recorder(clock, lambda _: index, None, self._enriched.identities.target)
+        render = JsonRenderer(read_origin("bench@1"), self._enriched.identities).line
+        slow = slowly(recorder, render)
+        fast: type[Fast] = Fast
+        if formatter == "c":
+            from guard.audit.native import NativeFast
+
+            fast = NativeFast
+        self.spool = Spool(directory, Limits(bytes=2 << 30, segment_bytes=64 << 20))
+        lifecycle = Lifecycle(read_origin("bench@1/guard"), clock)
+        self.trail = Trail(self.spool, lifecycle, None)
+        self.ring = Rings([ring])
+        self.collector = Gatherer(
+            [Inlet(ring, SpoolOutlet(self.spool, "denials"))],
+            fast(slow, clock, lambda: self._enriched.identities.version, recorder.host_path),
+            lifecycle,
+            clock,
+            Sequences(),
+            self.trail.tick,
+        )
+
+    def settle(self) -> None:
+        """As guard.daemon.session does."""
+        self._enriched.settle()
+        attempts, dropped = read_counts(self._libbpf, self._state)
+        self.collector.settle([Counters(attempts, dropped, 0, 0, 0, 0, 0)])
+
+
+def main() -> None:
+    """Collect until SIGTERM."""
+    ring, state, directory, formatter = *map(int, sys.argv[1:3]), Path(sys.argv[3]), sys.argv[4]
+    loop.hold_signals()
+    session = Session(map_ring(ring, RING_BYTES), state, directory, formatter)
     first = 0
+
+    def collect(_limit: int = 0) -> int:
+        """The first batch by a way of its own, so that the others are not slower."""
+        nonlocal first
+        if moved := Gatherer.collect(session.collector):
+            first = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+            del session.collector.collect
+        return moved
+
+    session.collector.collect = collect  # type: ignore[method-assign]
+    gc.freeze()
     ready = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
     print(json.dumps({"ready": True}), flush=True)
-    due = time.monotonic() + SETTLE_SECONDS
     spent = time.process_time()
     begun = time.monotonic()
-    moved, looked = 0, begun
-    while True:
-        for _ in range(BLOCKS):
-            if not (block := gatherer.collect()):
-                break
-            moved += block
-            if not first:
-                first = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
-        else:
-            continue
-        now = time.monotonic()
-        if now >= due:
-            trail.tick()
-            due = now + SETTLE_SECONDS
-        if any(fd == 0 for fd, _ in poll.poll(max(0, int((due - now) * 1000)))):
-            break
-        emptied = time.monotonic()
-        time.sleep(rest(moved, emptied - looked))
-        moved, looked = 0, emptied
-    while gatherer.collect():
+    log = make_logger(StdoutSink(2), "warning")
+    loop.serve(session, None, log)  # type: ignore[arg-type]
+    while session.collector.collect():
         pass
     told = {
         "cpu": time.process_time() - spent,
@@ -122,13 +137,12 @@ def main() -> None:
         "start_ms": (ready - started) / 1e6,
         "first_ms": (first - started) / 1e6,
         "memory": memory(),
-        "counts": vars_of(gatherer),
+        "counts": vars_of(session.collector),
     }
-    counts = gatherer.counts()
-    gatherer.settle([Counters(counts.received, 0, 0, 0, 0, 0, 0)])
-    trail.close()
-    told["written"] = spool.written("denials")
-    told["lost"] = spool.losses.total()
+    session.settle()
+    session.trail.close()
+    told["written"] = session.spool.written("denials")
+    told["lost"] = session.spool.losses.total()
     print(json.dumps(told), flush=True)
     os._exit(0)
 

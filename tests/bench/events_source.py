@@ -62,7 +62,7 @@ def events(count: int) -> list[bytes]:
 
 
 class Source:
-    """Loaded; ``ring`` is the ring's descriptor. Needs root."""
+    """Loaded; ``ring`` and ``state`` are its maps' descriptors. Needs root."""
 
     def __init__(self, templates: int, burst: int, unique: bool) -> None:
         self._libbpf = libbpf = Libbpf()
@@ -70,7 +70,7 @@ class Source:
         libbpf.object_load(handle)
         self._program = libbpf.program_fd(libbpf.object_program(handle, "events"))
         self.ring = libbpf.map_fd(libbpf.object_map(handle, "ring"))
-        self._state = libbpf.map_fd(libbpf.object_map(handle, "sources"))
+        self.state = libbpf.map_fd(libbpf.object_map(handle, "sources"))
         table = libbpf.map_fd(libbpf.object_map(handle, "templates"))
         size = EVENT.size + NAMES
         for number, event in enumerate(events(templates)):
@@ -83,10 +83,15 @@ class Source:
 
     def counts(self) -> tuple[int, int]:
         """Events so far, and how many of them the ring had no room for."""
-        value = self._libbpf.map_lookup(self._state, _KEY, _STATE.size, "state")
-        assert value is not None
-        attempts, dropped, *_ = _STATE.unpack(value)
-        return attempts, dropped
+        return read_counts(self._libbpf, self.state)
 
     def _write(self, value: bytes) -> None:
-        self._libbpf.map_update(self._state, _KEY, value, "state")
+        self._libbpf.map_update(self.state, _KEY, value, "state")
+
+
+def read_counts(libbpf: Libbpf, state: int) -> tuple[int, int]:
+    """``Source.counts`` for whoever has the descriptor."""
+    value = libbpf.map_lookup(state, _KEY, _STATE.size, "state")
+    assert value is not None
+    attempts, dropped, *_ = _STATE.unpack(value)
+    return attempts, dropped
