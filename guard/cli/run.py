@@ -15,13 +15,13 @@ from pathlib import Path
 from guard.audit.oplog import make_logger
 from guard.audit.sink_file import FileSink, StdoutSink
 from guard.audit.sinks import Sink
+from guard.cli import spool_options
 from guard.cli.check import print_findings
 from guard.cli.exits import Exit
 from guard.cli.inputs import read_inputs
 from guard.daemon import loop, session
 from guard.daemon.reload import Reread
 from guard.daemon.session import PlanRefused, Session
-from guard.daemon.stream import Spooled
 from guard.errors import GuardError
 from guard.kernel import engine
 from guard.policy.codes import Severity
@@ -57,12 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     output = parser.add_mutually_exclusive_group()
     output.add_argument("--log", metavar="FILE", help="append audit records to FILE")
-    output.add_argument(
-        "--spool", metavar="DIR", type=Path, help="keep audit records there for guard ship"
-    )
-    parser.add_argument(
-        "--key", metavar="FILE", type=Path, help="sign the spool's checkpoints (guard audit keygen)"
-    )
+    spool_options.add_arguments(parser, output)
     parser.add_argument(
         "--confirm",
         metavar="TIME",
@@ -85,8 +80,8 @@ def run(arguments: argparse.Namespace) -> int:
     if command and arguments.persist:
         print("guard run: --persist is for the host, not for a command", file=sys.stderr)
         return Exit.USAGE
-    if arguments.key and not arguments.spool:
-        print("guard run: --key signs the checkpoints of a --spool", file=sys.stderr)
+    if option := spool_options.misplaced(arguments):
+        print(f"guard run: {option} is about a --spool, and none is named", file=sys.stderr)
         return Exit.USAGE
     if arguments.name is not None and not _NAME_FORM.fullmatch(arguments.name):
         print(
@@ -118,7 +113,7 @@ def _run_gates(
         policies = [_for_tree(policy) for policy in policies]
     name = arguments.name or (f"run-{os.getpid()}" if command else HOST_INSTANCE)
     sink: Sink = FileSink(Path(arguments.log)) if arguments.log else StdoutSink()
-    spooled = Spooled(arguments.spool, arguments.key) if arguments.spool else None
+    spooled = spool_options.spooled(arguments)
     loop.hold_signals()
     try:
         begun = session.start(

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from guard.audit.sink_file import FileSink, StdoutSink
 from guard.audit.sinks import Sink
+from guard.cli import spool_options
 from guard.cli.exits import Exit
 from guard.cli.inputs import read_inputs
 from guard.daemon import ingress_run, loop, way_in
