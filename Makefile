@@ -71,9 +71,15 @@ types: venv ## mypy, strict
 test-unit: setup ## all tests that need no root and no kernel
 	$(PYTHON) -m pytest -q -m "not kernel and not netns and not receivers"
 
-.PHONY: test-net-differential
+# Generated cases that `make test-differential` compares, for sockets alone and for all sections.
+CASES := 100000
+
+.PHONY: test-differential test-net-differential
+test-differential: venv ## 100 000 cases of all sections and subjects: the tables against the evaluator
+	GUARD_CASES=$(CASES) $(PYTHON) -m pytest -q -s -p no:cacheprovider tests/plan/test_sets_differential.py
+
 test-net-differential: venv ## 100 000 operations on sockets: the tables against the evaluator
-	GUARD_NET_CASES=100000 $(PYTHON) -m pytest -q -s -p no:cacheprovider tests/plan/test_net_differential.py
+	GUARD_NET_CASES=$(CASES) $(PYTHON) -m pytest -q -s -p no:cacheprovider tests/plan/test_net_differential.py
 
 # Seconds for all of them; each has limits of its own.
 RECEIVERS_TIMEOUT := 300
