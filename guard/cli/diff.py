@@ -5,17 +5,21 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 
 from guard.analysis.evaluate import Decision
 from guard.cli.exits import Exit
 from guard.cli.usable import refused, usable_policies
-from guard.plan.compare import Change, Direction, FileChange, SubjectChange, compare
+from guard.plan.agree import operation_section
+from guard.plan.changes import Direction, OperationChange, SubjectChange
+from guard.plan.compare import Change, compare
 from guard.plan.errors import PlanError
 from guard.plan.product import TooLarge
 from guard.plan.trial import reason
 from guard.policy.diagnostic import printable
-from guard.policy.model import Rule
+from guard.policy.model import PathOperation, Rule
+from guard.policy.operation_text import words
 
 _EPILOG = """\
 examples:
@@ -85,16 +89,37 @@ def _as_text(change: Change) -> list[str]:
     head = f"{change.name}: {change.direction.value}: "
     if isinstance(change, SubjectChange):
         gone = change.direction is Direction.LOOSENS
-        word = "no longer applies" if gone else "now applies"
-        return [f"{head}the policy {word} to {_shown(change.witness)}"]
-    if not isinstance(change, FileChange):
+        return [f"{head}the policy {'no longer' if gone else 'now'} applies to {_task(change)}"]
+    if not isinstance(change, OperationChange):
         return [head + change.what]
     now = "allowed" if _allowed(change.new) else "denied"
+    when = "now" if change.since is None else f"from {change.since}"
     return [
-        f"{head}{change.verb.name.lower()} {_shown(change.witness)} is {now} now",
+        f"{head}{_operation(change)} is {now} {when}",
         f"  before: {_side(change.old)}",
         f"  now:    {_side(change.new)}",
     ]
+
+
+def _task(change: SubjectChange) -> str:
+    shown = _shown(change.witness)
+    task = {
+        "host": "every task",
+        "exe": shown,
+        "cgroup": f"the control group {shown}",
+        "user": f"the user {shown}",
+        "group": f"the group {shown}",
+    }[change.kind]
+    if not change.outside:
+        return task
+    return f"tasks {change.outside}" if change.kind == "host" else f"{task}, {change.outside}"
+
+
+def _operation(change: OperationChange) -> str:
+    if change.nameless:
+        verb = words(change.operation).split()[0]
+        return f"{verb} of files on a device that the host has not mounted"
+    return words(change.operation)
 
 
 def _allowed(decision: Decision | None) -> bool:
@@ -110,16 +135,21 @@ def _side(decision: Decision | None) -> str:
 def _as_json(change: Change) -> dict[str, object]:
     made: dict[str, object] = {"policy": change.name, "direction": change.direction.value}
     if isinstance(change, SubjectChange):
-        return made | {"kind": "subject", "exe": _shown(change.witness)}
-    if not isinstance(change, FileChange):
+        made["kind"] = "subject"
+        if change.kind != "host":
+            made[change.kind] = _shown(change.witness)
+        return made | ({"outside": change.outside} if change.outside else {})
+    if not isinstance(change, OperationChange):
         return made | {"kind": "policy", "what": change.what}
-    return made | {
-        "kind": "file",
-        "verb": change.verb.name.lower(),
-        "path": _shown(change.witness),
-        "old": _decision_json(change.old),
-        "new": _decision_json(change.new),
-    }
+    operation = change.operation
+    made["kind"] = operation_section(operation).name.lower()
+    made["operation"] = _operation(change)
+    if isinstance(operation, PathOperation):
+        made["verb"] = operation.verb.name.lower()
+        made["path"] = None if change.nameless else _shown(os.fsencode(operation.path))
+    if change.since is not None:
+        made["since"] = change.since.isoformat()
+    return made | {"old": _decision_json(change.old), "new": _decision_json(change.new)}
 
 
 def _decision_json(decision: Decision | None) -> dict[str, object] | None:

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from guard.analysis.evaluate import decide, subject_applies
 from guard.plan.build import build_plan
-from guard.plan.compare import Direction, FileChange, PolicyChange, SubjectChange, compare
+from guard.plan.changes import Direction, OperationChange, PolicyChange, SubjectChange
+from guard.plan.compare import compare
 from guard.plan.plan import Plan, verdict
 from guard.plan.product import Product
 from guard.policy.model import Mode, PathOperation, Policy
@@ -19,9 +20,15 @@ from tests.plan.make import ALLOW, DENY, LIST, READ, WRITE, policy, rule
 from tests.plan.strategies import FILE_VERBS, PATHS, mutated, near, policies
 
 
-def allowed(one: Policy | None, verb: PathVerb, path: bytes) -> bool:
+def allowed(one: Policy | None, verb: PathVerb, *path: bytes) -> bool:
     operation = PathOperation(verb, "")
-    return one is None or decide(one, operation, [path]).allowed
+    return one is None or decide(one, operation, path).allowed
+
+
+def told(change: OperationChange) -> tuple[Direction, PathVerb, bytes]:
+    assert isinstance(change.operation, PathOperation)
+    path = change.operation.path.encode("utf-8", "surrogateescape")
+    return change.direction, change.operation.verb, path
 
 
 def test_a_policy_does_not_differ_from_itself() -> None:
@@ -46,9 +53,9 @@ def test_every_rule_that_went_is_told_with_a_shortest_path() -> None:
     new = policy(default=ALLOW)
     found = compare([old], [new])
     assert [
-        (each.direction, each.verb, each.witness, [rule.id for rule in each.old.deciding])
+        (*told(each), [rule.id for rule in each.old.deciding])
         for each in found
-        if isinstance(each, FileChange) and each.old is not None
+        if isinstance(each, OperationChange) and each.old is not None
     ] == [(Direction.LOOSENS, LIST, b"/b", ["b"]), (Direction.LOOSENS, READ, b"/a/a", ["a"])]
 
 
@@ -56,17 +63,17 @@ def test_a_change_of_default_shows_at_the_root() -> None:
     (found,) = [
         each
         for each in compare([policy(default=DENY)], [policy(default=ALLOW)])
-        if isinstance(each, FileChange) and each.verb is READ
+        if isinstance(each, OperationChange) and told(each)[1] is READ
     ]
-    assert (found.witness, found.direction) == (b"/", Direction.LOOSENS)
+    assert told(found) == (Direction.LOOSENS, READ, b"/")
 
 
 def test_no_example_is_a_path_that_cannot_be() -> None:
     old = policy(rule(DENY, [READ], ["/a/?", "/a/??", "/a/..?"]), default=ALLOW)
     new = policy(rule(DENY, [READ], ["/a/[^.]", "/a/[^.]?", "/a/?[^.]"]), default=ALLOW)
     (found,) = compare([old], [new])
-    assert isinstance(found, FileChange)
-    assert found.witness == b"/a/..a"
+    assert isinstance(found, OperationChange)
+    assert told(found)[2] == b"/a/..a"
 
 
 def test_subjects_modes_and_whole_policies_that_changed_are_told() -> None:
@@ -82,10 +89,13 @@ def test_subjects_modes_and_whole_policies_that_changed_are_told() -> None:
     ]
     host = policy(host=True)
     wider = [each for each in compare([new], [host]) if isinstance(each, SubjectChange)]
-    assert [(each.direction, each.witness) for each in wider] == [(Direction.TIGHTENS, b"/a")]
+    assert [(each.direction, each.kind, each.outside) for each in wider] == [
+        (Direction.TIGHTENS, "host", "whose executable is /a")
+    ]
     gone = compare([host], [])
     assert {each.direction for each in gone} == {Direction.LOOSENS}
-    assert {each.verb for each in gone if isinstance(each, FileChange)} == set(FILE_VERBS)
+    verbs = {told(each)[1] for each in gone if isinstance(each, OperationChange)}
+    assert verbs == set(FILE_VERBS)
 
 
 QUIET = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -118,11 +128,13 @@ def test_every_example_differs_and_no_difference_is_missed(data: st.DataObject) 
     changed = set()
     for each in found:
         was, now = before.get(each.name), after.get(each.name)
-        if isinstance(each, FileChange):
-            loosens = allowed(now, each.verb, each.witness)
-            assert allowed(was, each.verb, each.witness) is not loosens
-            assert (each.direction is Direction.LOOSENS) is loosens
-            changed.add((each.name, each.verb, loosens))
+        if isinstance(each, OperationChange):
+            direction, verb, path = told(each)
+            names = () if each.nameless else (path,)
+            loosens = allowed(now, verb, *names)
+            assert allowed(was, verb, *names) is not loosens
+            assert (direction is Direction.LOOSENS) is loosens
+            changed.add((each.name, verb, loosens))
         elif isinstance(each, SubjectChange):
             assert was is not None and now is not None
             covered = subject_applies(now, each.witness)
@@ -131,8 +143,8 @@ def test_every_example_differs_and_no_difference_is_missed(data: st.DataObject) 
     for path in data.draw(st.lists(mutated([b"/", *near(old + new)]), min_size=8, max_size=8)):
         for name in before | after:
             for verb in FILE_VERBS:
-                was, now = (allowed(side.get(name), verb, path) for side in (before, after))
-                assert was == now or (name, verb, now) in changed, (name, verb, path)
+                verdicts = [allowed(side.get(name), verb, path) for side in (before, after)]
+                assert verdicts[0] == verdicts[1] or (name, verb, verdicts[1]) in changed
 
 
 @QUIET
