@@ -19,6 +19,7 @@ from dataclasses import replace
 from typing import Protocol
 
 from guard.audit.clock import Clock
+from guard.audit.clock_watch import ClockWatch
 from guard.audit.decode import Counters, DecodeError, Decoder
 from guard.audit.lifecycle import Lifecycle
 from guard.audit.loss import LossCause
@@ -45,6 +46,10 @@ class Source(Protocol):
     def backlog(self) -> int:
         """Bytes in the ring that were not drained."""
 
+    @property
+    def blocked(self) -> bool:
+        """Whether the last ``drain`` left records behind one that is not committed."""
+
 
 class Collector:
     """Moves what is in the ring to the sinks and says what is missing."""
@@ -65,9 +70,10 @@ class Collector:
         self._render = render
         self._sinks = sinks
         self._lifecycle = lifecycle
-        self._clock = clock
+        self._watch = ClockWatch(clock, lifecycle)
         self._arrived = sequences.arrived
         self._counts = Counts()
+        self._emptied = False
         self._shortfall = Shortfall(sequences, lifecycle, self._counts)
 
     def collect(self, limit: int = BATCH) -> int:
@@ -77,6 +83,8 @@ class Collector:
         process dies in between, the next one delivers it again.
         """
         raws = self._source.drain(limit)
+        if len(raws) < limit and not self._source.blocked:
+            self._emptied = True
         lines = []
         unresolved = 0
         arrived = self._arrived
@@ -106,8 +114,10 @@ class Collector:
         ``counters``: every CPU's, read after the ring was last drained; None
         if they cannot be read. Reads the wall clock's offset anew as well.
         """
-        self._clock.refresh()
-        lines = self._shortfall.settle(counters)
+        # A number that is missing may still wait in the ring.
+        complete, self._emptied = self._emptied, False
+        lines = self._watch.settle()
+        lines += self._shortfall.settle(counters, complete)
         lines += self._sink_losses(everything=False)
         self.tell(lines)
 

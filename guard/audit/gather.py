@@ -14,6 +14,7 @@ from typing import Protocol
 
 from guard.audit.chain import Block, block
 from guard.audit.clock import Clock
+from guard.audit.clock_watch import ClockWatch
 from guard.audit.decode import Counters
 from guard.audit.fast import ROOM, Fast
 from guard.audit.lifecycle import Lifecycle
@@ -88,7 +89,7 @@ class Gatherer:
         self._tick = tick
         self.inlets = tuple(inlets)
         self._fast = fast
-        self._clock = clock
+        self._watch = ClockWatch(clock, lifecycle)
         self._sequences = sequences
         self._counts = Counts()
         self._emptied = False
@@ -103,7 +104,8 @@ class Gatherer:
         for inlet in self.inlets:
             if moved := self._move(inlet, limit):
                 return moved
-        self._emptied = True
+        if not any(inlet.ring.blocked for inlet in self.inlets):
+            self._emptied = True
         return 0
 
     def settle(self, counters: Sequence[Counters] | None) -> None:
@@ -112,10 +114,10 @@ class Gatherer:
         ``counters``: every CPU's, read after the rings were last drained; None
         if they cannot be read. Reads the wall clock's offset anew as well.
         """
-        self._clock.refresh()
+        lines = self._watch.settle()
         # A number that is missing may wait in the ring whose turn comes last.
         complete, self._emptied = self._emptied, False
-        self.tell(self._shortfall.settle(counters, complete))
+        self.tell([*lines, *self._shortfall.settle(counters, complete)])
         self._tick()
 
     def tell(self, lines: Sequence[bytes]) -> None:

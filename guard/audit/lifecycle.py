@@ -137,6 +137,14 @@ class Lifecycle:
         }
         return self._line("audit.lost", {"lost": lost})
 
+    def unsafe(self, count: int, because: str) -> bytes:
+        """So many times the disk did not confirm what was written, since the last such line."""
+        return self._line("audit.unsafe", {"count": count, "because": because})
+
+    def clock_stepped(self, milliseconds: int) -> bytes:
+        """Wall time moved so far against boot time; negative: back."""
+        return self._line("clock.stepped", {"milliseconds": milliseconds})
+
     def checkpoint(self, checkpoint: Checkpoint) -> bytes:
         """A chain has come this far."""
         return self._line("audit.checkpoint", {"checkpoint": checkpoint._asdict()})

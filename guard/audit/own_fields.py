@@ -130,6 +130,24 @@ OWN = (
         ),
     ),
     Shape(
+        "audit.unsafe",
+        ("audit.unsafe",),
+        "records are in the spool, and the disk did not confirm them: a power cut may take them",
+        (Field("count", Number(), "how many times flushing failed"), _BECAUSE),
+    ),
+    Shape(
+        "clock.stepped",
+        ("clock.stepped",),
+        "the wall clock was set: `time` jumps here, `boot_ns` does not",
+        (
+            Field(
+                "milliseconds",
+                Number(-(2**53) + 1, 2**53 - 1),
+                "how far since the last such record or the start; negative: back",
+            ),
+        ),
+    ),
+    Shape(
         "audit.checkpoint",
         ("audit.checkpoint",),
         "a signed statement of how far a chain has come",

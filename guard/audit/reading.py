@@ -31,14 +31,19 @@ class Level(IntEnum):
 _LEVELS = {"denied": Level.WARNING, "would-deny": Level.NOTICE, "allowed": Level.INFORMATION}
 _OWN_LEVELS = {
     "audit.lost": Level.ERROR,
+    "audit.unsafe": Level.ERROR,
     "policy.rejected": Level.ERROR,
     "sink.failing": Level.ERROR,
     "sink.refused": Level.ERROR,
     "selfprotect.unlocked": Level.WARNING,
     "ingress.rolled-back": Level.WARNING,
+    "clock.stepped": Level.WARNING,
     "guard.stopped": Level.NOTICE,
     "ship.stopped": Level.NOTICE,
 }
+
+# Of guard's own records, those that tell of something that did not come about.
+_FAILURES = ("audit.lost", "audit.unsafe", "policy.rejected", "sink.failing", "sink.refused")
 
 
 def get(record: Any, *names: str) -> Any:
@@ -101,7 +106,7 @@ def level(record: Record) -> Level:
 
 def is_failure(record: Record) -> bool:
     """Whether one of guard's own records tells of something that did not come about."""
-    if record.get("event") in ("audit.lost", "policy.rejected", "sink.failing", "sink.refused"):
+    if record.get("event") in _FAILURES:
         return True
     return record.get("outcome") in ("refused", "failed")
 
@@ -191,6 +196,10 @@ def _own_summary(record: Record) -> str:
         case "audit.checkpoint":
             mark = part(record, "checkpoint")
             return f"{event}: {mark.get('series')} {mark.get('records')} {mark.get('head')}"
+        case "audit.unsafe":
+            return f"{event}: {record.get('count')} times, {record.get('because')}"
+        case "clock.stepped":
+            return f"{event}: by {record.get('milliseconds')} ms"
         case "control.called":
             return f"{event}: {record.get('command')}, {record.get('outcome')}"
         case "sink.failing" | "sink.recovered" | "sink.refused":

@@ -66,6 +66,8 @@ _OWN_TYPES = {
     "policy.rejected": ("configuration", "info"),
     "set.expired": ("configuration", "deletion"),
     "ingress.interface": ("network", "info"),
+    "audit.unsafe": ("host", "info"),
+    "clock.stepped": ("host", "change"),
     "control.called": ("configuration", "access"),
     "ingress.confirmed": ("configuration", "change"),
     "ingress.rolled-back": ("configuration", "change"),

@@ -67,6 +67,9 @@ class RingReader:
         self._taken = self._consumer[0]
         self._fileno = fileno
         self._close = close
+        # The last drain stopped before a record that its producer has not committed:
+        # what lies behind it is not missing.
+        self.blocked = False
 
     def fileno(self) -> int:
         """The map's file descriptor, for epoll; -1 for a ring that is only memory."""
@@ -88,11 +91,13 @@ class RingReader:
         start = taken & mask
         bounds: list[tuple[int, int]] = []
         lengths = self._lengths
+        self.blocked = False
         while taken < produced and len(bounds) < limit:
             at = taken & mask
             length = lengths[at >> 2]
             if length >= DISCARD:  # BUSY or DISCARD
                 if length & BUSY:
+                    self.blocked = True
                     break
                 length &= DISCARD - 1
             else:

@@ -39,6 +39,11 @@ class Rings:
         for ring in self._rings:
             ring.release()
 
+    @property
+    def blocked(self) -> bool:
+        """Whether records may wait behind one that its producer has not committed."""
+        return any(ring.blocked for ring in self._rings)
+
     def backlog(self) -> int:
         """Bytes in all rings that were not drained."""
         return sum(ring.backlog() for ring in self._rings)

@@ -135,6 +135,10 @@ class Spool:
         self.losses.add(SpoolCause.FULL, series, lost, detail=self.because)
         return lost
 
+    def offer(self, series: str, lines: Sequence[bytes]) -> bool:
+        """Stores the lines; False: there is no room, and it is no loss: they will come again."""
+        return self._put(series, block(lines))
+
     def tick(self, report: Callable[[SpoolLoss], bytes]) -> None:
         """What is due: flushing, ages, and telling losses. About once a second.
 
@@ -164,7 +168,7 @@ class Spool:
     def tell(self, report: Callable[[SpoolLoss], bytes]) -> None:
         """Puts a record for each loss not told yet into the denials, if they fit."""
         pending = self.losses.pending()
-        if pending and self._put(DENIALS, block([report(loss) for loss in pending])):
+        if pending and self.offer(DENIALS, [report(loss) for loss in pending]):
             self.losses.told(pending)
 
     def written(self, series: str) -> int:
@@ -182,6 +186,18 @@ class Spool:
     def unsafe(self) -> int:
         """How often the disk failed to confirm what was written."""
         return self._sync.failures
+
+    def unsafe_because(self) -> str:
+        """What the disk said the last time."""
+        return self._sync.because
+
+    def flush(self) -> None:
+        """Returns when the disk has what was written, or has said that it has not."""
+        for live in self._live.values():
+            if live.file >= 0 and live.dirty:
+                self._sync.submit(live.file)
+                live.dirty = False
+        self._sync.close()
 
     def cursors(self) -> dict[str, Position]:
         """Every reader's acknowledged position; of those that can be read."""

@@ -52,6 +52,7 @@ class Trail:
         self._clock = clock
         self._marked = {name: spool.head(name) for name in SERIES}
         self._due = clock() + CHECKPOINT_SECONDS
+        self._unsafe = 0
 
     def sink(self, series: str) -> SpoolSink:
         """A sink that puts its lines into a series."""
@@ -60,6 +61,7 @@ class Trail:
     def tick(self) -> None:
         """What is due: losses, flushing, ages, a checkpoint. About once a second."""
         self.spool.tick(self._loss)
+        self._tell_unsafe()
         if self._clock() >= self._due:
             self.mark()
 
@@ -76,7 +78,18 @@ class Trail:
         """Tells and marks what there is, and closes the spool."""
         self.spool.tell(self._loss)
         self.mark()
+        self.spool.flush()
+        self._tell_unsafe()
         self.spool.close()
+
+    def _tell_unsafe(self) -> None:
+        """A record of each time that the disk did not confirm, when there is room for it."""
+        fresh = self.spool.unsafe() - self._unsafe
+        if not fresh:
+            return
+        told = self._lifecycle.unsafe(fresh, self.spool.unsafe_because())
+        if self.spool.offer(DENIALS, [told]):
+            self._unsafe += fresh
 
     def _checkpoint(self, series: str) -> bytes:
         head = self.spool.head(series)

@@ -182,6 +182,8 @@ def own_lines(text: str = "web", raw: bytes = b"root") -> list[bytes]:
         say.policy_rejected([], text),
         *(say.lost(cause, 5, 1, (7, 30), text, text) for cause in LossCause),
         say.lost(LossCause.SINK, 5),
+        say.unsafe(2, text),
+        say.clock_stepped(-3_600_000),
         say.checkpoint(Checkpoint("denials", 7, 99, "e" * 64, text, "ab" * 64)),
         say.checkpoint(Checkpoint("others", 7, 99, "e" * 64, None, None)),
         say.set_expired(text, ["192.0.2.0/24"] * 40, 99, text),

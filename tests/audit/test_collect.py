@@ -9,6 +9,7 @@ from collections import Counter
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from guard.audit.clock import Clock
 from guard.audit.collect import Collector
 from guard.audit.decode import Counters
 from guard.audit.lifecycle import Lifecycle
@@ -219,3 +220,70 @@ def test_attempts_are_delivered_or_counted_by_cause(steps: list[tuple[str, int]]
     )
     assert "unexplained" not in told
     assert len(set(events)) == len(events)
+
+
+def test_what_waits_behind_a_record_under_way_is_not_missing() -> None:
+    """Its producer was preempted for seconds: no number is called unexplained for it."""
+    kernel, sink = Kernel(), ListSink()
+    collect, _, _ = collector(kernel, s=sink)
+    kernel.attempt(0)
+    under_way = kernel.ring.reserve(wire_event(cpu=0, sequence=1))
+    kernel.attempts[0] += 1
+    kernel.attempt(1)
+    assert under_way is not None
+    # Another processor's record, later in the ring than the one that it waits for.
+    kernel.ring.send(wire_event(cpu=0, sequence=2))
+    kernel.attempts[0] += 1
+    for _ in range(4):
+        collect.collect()
+        collect.settle(kernel.counters())
+    kernel.ring.commit(under_way)
+    for _ in range(4):
+        collect.collect()
+        collect.settle(kernel.counters())
+    assert [json.loads(line)["event"] for line in sink.lines] == ["file.open"] * 4
+
+
+def test_what_was_never_seen_because_the_ring_was_never_emptied_is_not_missing() -> None:
+    kernel, sink = Kernel(16384), ListSink()
+    collect, _, _ = collector(kernel, s=sink)
+    for number in (0, 2, 3):
+        kernel.ring.send(wire_event(cpu=0, sequence=number))
+    for _ in range(8):
+        kernel.ring.send(wire_event(cpu=1, sequence=kernel.attempts[1]))
+        kernel.attempts[1] += 1
+    kernel.ring.send(wire_event(cpu=0, sequence=1))  # far behind those that overtook it
+    kernel.attempts[0] = 4
+    for _ in range(5):
+        collect.collect(limit=2)
+        collect.settle(kernel.counters())
+    assert lost(sink) == {}
+    while collect.collect():
+        pass
+    for _ in range(3):
+        collect.settle(kernel.counters())
+    assert lost(sink) == {}
+    assert len(sink.lines) == 12
+
+
+def test_a_clock_that_was_set_is_a_record_of_its_own() -> None:
+    kernel, sink = Kernel(), ListSink()
+    wall = [1_773_652_000_000_000_000]
+    clock = Clock(lambda: (wall[0], 10_000_000_000))
+    collect = Collector(
+        kernel.ring.reader(),
+        Recorder(clock, lambda _: FakeIndex()),
+        JsonRenderer(ORIGIN).line,
+        FanOut({"s": sink}),
+        Lifecycle(ORIGIN, clock),
+        clock,
+        Sequences(),
+    )
+    collect.settle(kernel.counters())
+    assert sink.lines == []
+    wall[0] -= 3_600_000_000_000
+    collect.settle(kernel.counters())
+    collect.settle(kernel.counters())
+    (told,) = map(json.loads, sink.lines)
+    assert (told["event"], told["milliseconds"]) == ("clock.stepped", -3_600_000)
+    assert told["boot_ns"] == "10000000000"

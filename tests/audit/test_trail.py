@@ -113,3 +113,71 @@ def test_losses_become_records_with_cause_and_sink(tmp_path: Path) -> None:
     expired = [one["count"] for one in lost if one["cause"] == "expired"]
     assert sum(expired) == reader.acked.others.expired
     assert [one["count"] for one in lost if one["cause"] == "spool"] == [2]
+
+
+class Unconfirming(FaultyDisk):
+    """Takes every write and fails to flush as long as it is told to."""
+
+    fails = False
+
+    def sync(self, _file: int) -> None:
+        if self.fails:
+            raise OSError(5, "Input/output error")
+
+
+def told_unsafe(directory: Path) -> list[tuple[int, str]]:
+    found = []
+    for line in read_all(SpoolReader(directory, "siem")):
+        record = json.loads(line)
+        if record.get("event") == "audit.unsafe":
+            found.append((record["count"], record["because"]))
+    return found
+
+
+def test_a_flush_that_failed_in_the_background_is_a_record(tmp_path: Path) -> None:
+    disk = Unconfirming()
+    clock = [0.0]
+    spool = Spool(tmp_path / "s", Limits(), disk, lambda: clock[0])
+    trail = Trail(spool, Lifecycle(ORIGIN, fixed_clock()), None, lambda: clock[0])
+    trail.sink("denials").emit(numbered([0]))
+    trail.tick()
+    spool.flush()
+    assert told_unsafe(tmp_path / "s") == []
+    disk.fails = True
+    trail.sink("denials").emit(numbered([1]))
+    spool.flush()
+    disk.fails = False
+    trail.tick()
+    trail.tick()
+    assert told_unsafe(tmp_path / "s") == [(1, "[Errno 5] Input/output error")]
+    trail.close()
+
+
+def test_a_flush_that_fails_at_the_very_end_is_told_too(tmp_path: Path) -> None:
+    disk = Unconfirming()
+    spool = Spool(tmp_path / "s", Limits(), disk)
+    trail = Trail(spool, Lifecycle(ORIGIN, fixed_clock()), None)
+    trail.sink("denials").emit(numbered([0]))
+    disk.fails = True
+    trail.close()
+    ((count, because),) = told_unsafe(tmp_path / "s")
+    assert count >= 1 and because == "[Errno 5] Input/output error"
+
+
+def test_what_failed_is_told_when_there_is_room(tmp_path: Path) -> None:
+    disk = Unconfirming()
+    spool = Spool(tmp_path / "s", Limits(), disk)
+    trail = Trail(spool, Lifecycle(ORIGIN, fixed_clock()), None)
+    trail.sink("denials").emit(numbered([0]))
+    disk.fails = True
+    spool.flush()
+    disk.broken = 28
+    trail.tick()
+    trail.tick()
+    disk.broken = 0
+    disk.fails = False
+    trail.tick()
+    ((count, _),) = told_unsafe(tmp_path / "s")
+    assert count >= 1
+    assert spool.losses.total() == 0, "guard's own record that comes later is no loss"
+    trail.close()
