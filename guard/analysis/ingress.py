@@ -106,8 +106,17 @@ class World:
     tracked: Callable[[Packet], bool] = _not_tracked
 
 
-def decide(section: IngressSection, packet: Packet, world: World) -> Decision:
-    """The decision on one packet."""
+def decide(
+    section: IngressSection,
+    packet: Packet,
+    world: World,
+    match: Callable[[bool], Sequence[IngressRule]] | None = None,
+) -> Decision:
+    """The decision on one packet.
+
+    ``match`` gives the rules that match it, for whoever knows them, by whether the
+    packet follows a first fragment that was let in; else each rule is looked at.
+    """
     if not section.rules and section.default is Default.ALLOW:
         return Decision(Verdict.ALLOW, Reason.EMPTY)
     by_default = Verdict.DROP if section.default is Default.DROP else Verdict.ALLOW
@@ -124,7 +133,11 @@ def decide(section: IngressSection, packet: Packet, world: World) -> Decision:
         if section.fragments is Fragments.DROP:
             return Decision(Verdict.DROP, Reason.FRAGMENT)
         tracked = packet.fault is None and world.tracked(packet)
-    matching = [rule for rule in section.rules if matches(section, rule, packet, world, tracked)]
+    if match is not None:
+        matching = match(tracked)
+    else:
+        every = section.rules
+        matching = [rule for rule in every if matches(section, rule, packet, world, tracked)]
     observers = tuple(rule for rule in matching if rule.action in (Action.AUDIT, Action.MIRROR))
 
     def of(action: Action) -> tuple[IngressRule, ...]:

@@ -7,8 +7,10 @@ import argparse
 import json
 import os
 import sys
+from collections.abc import Sequence
 
 from guard.analysis.evaluate import Decision
+from guard.analysis.ingress_regions import TooMany
 from guard.cli.exits import Exit
 from guard.cli.usable import refused, usable_policies
 from guard.plan.agree import operation_section
@@ -18,7 +20,7 @@ from guard.plan.errors import PlanError
 from guard.plan.product import TooLarge
 from guard.plan.trial import reason
 from guard.policy.diagnostic import printable
-from guard.policy.model import PathOperation, Rule
+from guard.policy.model import PathOperation, Policy, Rule
 from guard.policy.operation_text import words
 
 _EPILOG = """\
@@ -27,8 +29,8 @@ examples:
   guard diff --fail-on loosen main/ branch/        for a pull request's checks
   git show main:web.yaml | guard diff - web.yaml   against another commit
 
-Policies are compared by name, each by itself, over all paths there can be:
-no line means that no decision changed. Each example is a shortest path.
+Policies are compared by name, each by itself, over all paths, operations and
+packets there can be: no line means that no decision changed, today or later.
 
 exit code: 0 compared, 1 --fail-on is met or a policy is refused, 2 usage, 3 unreadable"""
 
@@ -58,27 +60,42 @@ def run(arguments: argparse.Namespace) -> int:
     if isinstance(new, Exit):
         return new
     try:
-        changes = compare(old, new)
+        found = [(each.direction, _as_text(each), _as_json(each)) for each in compare(old, new)]
+        if any(policy.ingress is not None for policy in (*old, *new)):
+            found += _ingress(old, new)
     except PlanError as error:
         return refused(error)
-    except TooLarge:
+    except (TooLarge, TooMany):
         print("guard: these versions are too large to be compared exactly", file=sys.stderr)
         return Exit.UNABLE
     if arguments.json:
-        print(json.dumps({"format": 1, "changes": [_as_json(each) for each in changes]}, indent=2))
+        print(json.dumps({"format": 1, "changes": [told for _, _, told in found]}, indent=2))
     else:
-        for change in changes:
-            print("\n".join(map(printable, _as_text(change))))
-        print(_sum(changes))
+        for _, lines, _ in found:
+            print("\n".join(map(printable, lines)))
+        print(_sum([each for each, _, _ in found]))
     wanted = _FAILS.get(arguments.fail_on, set())
-    return Exit.FINDINGS if any(each.direction in wanted for each in changes) else Exit.CLEAN
+    return Exit.FINDINGS if any(each in wanted for each, _, _ in found) else Exit.CLEAN
 
 
-def _sum(changes: list[Change]) -> str:
-    loosened = sum(change.direction is Direction.LOOSENS for change in changes)
-    if not changes:
+_Told = tuple[Direction, list[str], dict[str, object]]
+"""A change's direction, its lines for people, and its JSON."""
+
+
+def _ingress(old: Sequence[Policy], new: Sequence[Policy]) -> list[_Told]:
+    from guard.cli import diff_ingress  # noqa: PLC0415 - few policies have the section
+
+    return [
+        (each.direction, diff_ingress.as_text(each), diff_ingress.as_json(each))
+        for each in diff_ingress.ingress_changes(old, new)
+    ]
+
+
+def _sum(directions: Sequence[Direction]) -> str:
+    loosened = sum(each is Direction.LOOSENS for each in directions)
+    if not directions:
         return "no decision changed"
-    return f"{loosened} loosened, {len(changes) - loosened} tightened"
+    return f"{loosened} loosened, {len(directions) - loosened} tightened"
 
 
 def _shown(path: bytes) -> str:
