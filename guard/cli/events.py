@@ -6,20 +6,21 @@ from __future__ import annotations
 import argparse
 import json
 import select
-import struct
 import sys
 from collections.abc import Iterator
 from typing import Any
 
+from guard.audit.reading import get, is_decision, summary
 from guard.audit.ring import map_ring
 from guard.cli.exits import Exit
 from guard.daemon import ingress, ingress_feed, ingress_state
 from guard.daemon.ingress import Filter
-from guard.daemon.ingress_events import Lines, sentence
+from guard.daemon.ingress_events import Lines, generation_of
 from guard.daemon.session import process_start
 from guard.errors import HostError
 from guard.kernel.ingress_load import EVENT_RING
 from guard.kernel.libbpf import Libbpf
+from guard.policy.diagnostic import printable
 
 EPILOG = """examples:
   guard events --drops --follow     every drop that is recorded, with rule, file and line
@@ -27,9 +28,10 @@ EPILOG = """examples:
 
 Records are sampled in the kernel, by rule and by reason: each says how many
 were left out since the one before. While `guard run` attends the filter, its
-log has them all, and --follow is shown them as they come."""
+log has them all, and --follow is shown them as they come. They are the records
+of docs/manual/records.md: `guard schema --records` is their JSON Schema."""
 
-_DROPS = frozenset({"drop", "reject", "aborted"})
+_REFUSED = frozenset({"denied", "would-deny"})
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -47,9 +49,9 @@ def run(arguments: argparse.Namespace) -> int:
     found = ingress.adopt(Libbpf(), instance)
     try:
         for record in records(found, arguments.follow):
-            if arguments.drops and record.get("verdict") not in _DROPS:
+            if arguments.drops and record.get("verdict") not in _REFUSED:
                 continue
-            shown = json.dumps(record) if arguments.json else sentence(record)
+            shown = json.dumps(record) if arguments.json else printable(sentence(record))
             print(shown, flush=arguments.follow)
     finally:
         found.close()
@@ -70,18 +72,38 @@ def records(found: Filter, follow: bool) -> Iterator[dict[str, Any]]:
     yield from _from_ring(found, follow)
 
 
+def sentence(record: dict[str, Any]) -> str:
+    """A record for people: a packet with its rule's place and what was not recorded."""
+    moment = str(record.get("time"))
+    if not is_decision(record):
+        return f"{moment} {summary(record)}"
+    told = f"{moment} {get(record, 'object', 'interface')} {summary(record)}"
+    reason = record.get("reason")
+    if reason != "policy":
+        told += f", {reason}"
+    if get(record, "rule", "file") is not None:
+        told += f" ({get(record, 'rule', 'file')}:{get(record, 'rule', 'line')})"
+    if record.get("suppressed"):
+        told += f"; {record['suppressed']} more before it were not recorded"
+    return told
+
+
 def _from_ring(found: Filter, follow: bool) -> Iterator[dict[str, Any]]:
-    lines = Lines(found.state)
+    lines = Lines(found.state, found.kernel.numbered())
     ring = map_ring(found.kernel.maps["ingress_events"], EVENT_RING)
     poll = select.poll()
     poll.register(ring.fileno(), select.POLLIN)
     try:
         while True:
             for raw in ring.drain(1024):
-                if struct.unpack_from("=I", raw, 56)[0] > lines.generation:
+                if generation_of(raw) > lines.generation:
                     lines.know(ingress_state.read(found.libbpf, found.kernel.instance))
-                yield lines.packet(raw)
+                made = lines.packet(raw)
+                if made is not None:
+                    yield json.loads(made)
             ring.release()
+            for made in lines.settle(found.kernel.numbered()):
+                yield json.loads(made)
             if not follow:
                 return
             sys.stdout.flush()

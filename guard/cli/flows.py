@@ -6,24 +6,33 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from ipaddress import IPv4Address, IPv6Address
 
 from guard.cli.exits import Exit
 from guard.daemon import ingress
+from guard.daemon.ingress import Filter
 from guard.kernel import flows
 from guard.kernel.flows import Flow
+from guard.kernel.ingress_load import FLOW_SECONDS
 from guard.kernel.libbpf import Libbpf
+from guard.kernel.tcp_sockets import LISTEN, tcp_sockets
 from guard.policy import packet_words
-from guard.policy.vocabulary_ingress import ICMP, ICMP6, TCP
+from guard.policy.vocabulary_ingress import ICMP, ICMP6, PROTOCOLS, TCP
+from guard.wire.ingress import Limit
 
 EPILOG = """examples:
-  guard flows                                        how full the table is, and how old
+  guard flows                                        what may come in as an answer, and how old
+  guard flows --json                                 the same for a program
   guard flows "udp 192.0.2.53:53 > 10.0.0.5:40000"   would this packet come in as an answer?
 
-The table has no addresses, only fingerprints of flows that were seen to leave:
-it can be asked and not listed. TCP of this host's own is not in it: there the
-kernel's sockets are the table (`ss -t`), and nobody outside can fill it.
+Two tables make the answer: what was seen to leave in the last two minutes (UDP, ICMP
+echo, and TCP where the policy says `forwarded`), and this host's own TCP sockets,
+which the filter asks the kernel for and which nobody outside can fill.
 
 exit code: 0 answered, 1 the packet would not come in as an answer"""
+
+_ALL = "anybody"
+_NAMES = {number: name for name, number in PROTOCOLS.items()}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -42,7 +51,7 @@ def run(arguments: argparse.Namespace) -> int:
     found = ingress.adopt(Libbpf(), ingress.require_running())
     try:
         if words is None:
-            return _fill(flows.fill(found.kernel), arguments)
+            return _list(found, arguments)
         if words.protocol in (ICMP, ICMP6):
             print(
                 "guard flows: echo replies are known by their id; ask about ports", file=sys.stderr
@@ -70,12 +79,58 @@ def run(arguments: argparse.Namespace) -> int:
     return Exit.CLEAN if left is not None else Exit.FINDINGS
 
 
-def _fill(fill: flows.Fill, arguments: argparse.Namespace) -> int:
+def _list(found: Filter, arguments: argparse.Namespace) -> int:
+    seen, nameless = flows.listed(found.kernel)
+    known = found.state.section.established
+    rows: list[dict[str, object]] = [_row(one) for one in seen]
+    if known is not None and known.tcp:
+        for one in tcp_sockets():
+            if one.state != LISTEN:
+                rows.append(
+                    {
+                        "protocol": "tcp",
+                        "local": {"address": one.local, "port": one.local_port},
+                        "remote": {"address": one.remote, "port": one.remote_port},
+                        "age": None,
+                        "seconds_left": None,
+                        "from": "socket",
+                        "state": one.state,
+                    }
+                )
+    places = int(Limit.FLOW_BUCKETS) * 8
     if arguments.json:
-        print(json.dumps(fill._asdict()))
+        table = {"places": places, "used": len(seen) + nameless, "unlisted": nameless}
+        print(json.dumps({"flows": rows, "table": table}))
         return Exit.CLEAN
-    print(f"{fill.fresh} flows of the last two minutes; room for {fill.places}")
-    for number, count in enumerate(fill.ages):
-        if count:
-            print(f"  {number * 10:3}-{number * 10 + 10} s ago  {count}")
+    for row in rows:
+        kept = row["state"] if row["age"] is None else f"{row['age']} s ago"
+        print(f"{row['protocol']:8} {_shown(row['local'])} <- {_shown(row['remote'])}  {kept}")
+    more = f", {nameless} more without ends (fragments that come in)" if nameless else ""
+    sockets = len(rows) - len(seen)
+    print(
+        f"{len(seen)} flows of the last two minutes{more}; room for {places};"
+        f" {sockets} TCP connections of this host"
+    )
     return Exit.CLEAN
+
+
+def _row(one: flows.Seen) -> dict[str, object]:
+    flow = one.flow
+    # An IPv6 flow of two addresses below 2^32 would be of the unspecified address or loopback.
+    kind = IPv4Address if max(flow.local, flow.remote) < 1 << 32 else IPv6Address
+    local, remote = str(kind(flow.local)), str(kind(flow.remote))
+    return {
+        "protocol": _NAMES.get(flow.kind, str(flow.kind)),
+        "local": {"address": None if one.to_all else local, "port": flow.local_port},
+        "remote": {"address": None if one.to_all else remote, "port": flow.remote_port},
+        "age": one.age,
+        "seconds_left": max(0, FLOW_SECONDS - one.age),
+        "from": "table",
+        "state": None,
+    }
+
+
+def _shown(end: object) -> str:
+    assert isinstance(end, dict)
+    address = end["address"] or _ALL
+    return f"[{address}]:{end['port']}" if ":" in address else f"{address}:{end['port']}"

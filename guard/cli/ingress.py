@@ -1,35 +1,38 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`guard ingress`: the filter in force, who sends most of what it refuses, and the next program."""
+"""`guard ingress`: the filter in force, who sends most of what it refuses, the next program."""
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import sys
 import time
-from collections import Counter
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Any
 
-from guard.cli.events import records
 from guard.cli.exits import Exit
-from guard.daemon import confirm, ingress, ingress_sets
+from guard.daemon import confirm, ingress, ingress_sets, ingress_state
 from guard.daemon.ingress import Filter
 from guard.daemon.session import process_start
 from guard.errors import HostError
+from guard.kernel import ingress_control
 from guard.kernel.libbpf import Libbpf
 from guard.wire.ingress import Reason
 
 EPILOG = """examples:
   guard ingress status               mode, interfaces, packets and bytes by rule and reason
-  guard ingress top --seconds 10     the sources of most refused packets, from records
+  guard ingress top --seconds 10     the sources of most refused packets, counted
   guard ingress next /sys/fs/bpf/x   what is let in runs through another XDP program, too
   guard ingress next none
 
-exit code: 0 all is well, 1 an interface is not filtered as the policy says, 3 cannot tell"""
+top counts every refused packet by its source in the kernel while it looks; it needs
+no records. It has room for 16384 pairs of source and rule: what comes of others when
+that is full is counted together.
 
-_ROWS = 20
+exit code: 0 all is well, 1 an interface is not filtered as the policy says, 3 cannot tell"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -38,6 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("action", choices=("status", "top", "next"), help="what to do")
     parser.add_argument("program", nargs="?", help="next: a pinned XDP program, or none")
     parser.add_argument("--seconds", type=float, default=5.0, help="top: how long to look")
+    parser.add_argument("--rows", type=int, default=20, help="top: how many sources to show")
     parser.add_argument("--json", action="store_true", help="for a program")
 
 
@@ -48,11 +52,13 @@ def run(arguments: argparse.Namespace) -> int:
         return Exit.USAGE
     ingress.require_root()
     instance = ingress.require_running()
+    confirm.settle(Libbpf(), instance)
+    instance = ingress.require_running()
     with ingress.locked(instance):
         found = ingress.adopt(Libbpf(), instance)
         if arguments.action == "next":
             return _next(found, arguments.program)
-        ingress_sets.sweep(found)
+        ingress_sets.tidy(found)
     try:
         return _top(found, arguments) if arguments.action == "top" else _status(found, arguments)
     finally:
@@ -151,52 +157,46 @@ def lines(told: dict[str, Any]) -> list[str]:
 
 
 def _top(found: Filter, arguments: argparse.Namespace) -> int:
-    """Sources by packets that were refused, as far as records tell."""
-    by_source: Counter[tuple[str, str]] = Counter()
-    seen = left_out = 0
-    end = time.monotonic() + arguments.seconds
-    watcher = _alarm(arguments.seconds)
-    try:
-        for record in records(found, follow=True):
-            if record.get("kind") == "packet" and "source" in record:
-                rule = record.get("rule")
-                by_source[record["source"], rule["id"] if rule else record["reason"]] += 1
-                seen += 1
-            left_out += record.get("suppressed", 0)
-            if time.monotonic() >= end:
-                break
-    except TimeoutError:
-        pass
-    finally:
-        watcher()
+    """Sources by packets that were refused, counted in the kernel for as long as this looks.
+
+    Exact for every source that is listed. When more sources than there is room for are
+    refused meanwhile, the packets of the later ones are counted together.
+    """
+    with _locked(found):
+        ingress_control.count_sources(found.kernel)
+    with contextlib.suppress(KeyboardInterrupt):  # what was counted so far is the answer
+        time.sleep(arguments.seconds)
+    with _locked(found):
+        refused, unnamed = ingress_control.counted_sources(found.kernel)
+    state = ingress_state.read(found.libbpf, found.kernel.instance)
+    names = {slot: name.removeprefix(f"{state.policy}/") for name, slot in state.slots.items()}
+    names |= {int(one): one.name.lower().replace("_", "-") for one in Reason if one}
     rows = [
-        {"source": source, "by": by, "records": count}
-        for (source, by), count in by_source.most_common(_ROWS)
+        {
+            "source": one.source,
+            "by": names.get(one.slot, f"slot {one.slot}"),
+            "packets": one.packets,
+            "bytes": one.bytes,
+        }
+        for one in refused
     ]
+    packets = sum(one.packets for one in refused) + unnamed
     if arguments.json:
-        print(json.dumps({"seconds": arguments.seconds, "records": seen, "sources": rows}))
+        told = {"seconds": arguments.seconds, "packets": packets, "unnamed": unnamed}
+        print(json.dumps({**told, "sources": rows[: arguments.rows]}))
         return Exit.CLEAN
-    for row in rows:
-        print(f"{row['records']:8}  {row['source']}  {row['by']}")
-    print(f"{seen} records in {arguments.seconds:g} s; {left_out} packets more were not recorded")
+    for row in rows[: arguments.rows]:
+        print(f"{row['packets']:10}  {row['bytes']:12}  {row['source']}  {row['by']}")
+    more = f", and {unnamed} packets of others beyond that" if unnamed else ""
+    print(
+        f"{packets} packets refused in {arguments.seconds:g} s, of"
+        f" {len({one.source for one in refused})} sources{more}"
+    )
     return Exit.CLEAN
 
 
-def _alarm(seconds: float) -> Any:
-    """Raise TimeoutError in this thread after so long; call the result to take it back."""
-    import signal  # noqa: PLC0415 - top only
-
-    def over(*_: object) -> None:
-        raise TimeoutError
-
-    before = signal.signal(signal.SIGALRM, over)
-    signal.setitimer(signal.ITIMER_REAL, max(seconds, 0.01))
-
-    def undo() -> None:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
-
-    return undo
+def _locked(found: Filter) -> AbstractContextManager[None]:
+    return ingress.locked(found.kernel.instance)
 
 
 def _next(found: Filter, program: str) -> int:

@@ -14,8 +14,12 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from guard.audit.clock import Clock
+from guard.audit.lifecycle import Lifecycle
+from guard.audit.origin import read_origin
 from guard.audit.sink_file import FileSink, StdoutSink
 from guard.audit.sinks import Sink
+from guard.audit.spool_files import DENIALS
 from guard.cli import spool_options
 from guard.cli.exits import Exit
 from guard.cli.inputs import read_inputs
@@ -23,6 +27,7 @@ from guard.daemon import ingress_run, loop, way_in
 from guard.daemon.ingress_run import Attendance
 from guard.daemon.ingress_sets import parse_seconds
 from guard.daemon.ingress_state import State
+from guard.daemon.stream import open_trail
 from guard.errors import GuardError
 from guard.policy.codes import Severity
 from guard.policy.diagnostic import printable
@@ -71,8 +76,17 @@ def _filter(
     seconds: int | None,
     ready: Callable[[], None],
 ) -> int:
-    sink: Sink = FileSink(Path(arguments.log)) if arguments.log else StdoutSink()
-    begun = ingress_run.begin(policy, sink, seconds, warn=_warn(seconds))
+    trail = None
+    sink: Sink
+    spooled = spool_options.spooled(arguments)
+    if spooled is not None:
+        clock = Clock()
+        lifecycle = Lifecycle(read_origin(f"ingress-spool@{clock.boot_ns()}"), clock)
+        trail = open_trail(spooled, lifecycle)
+        sink = trail.sink(DENIALS)
+    else:
+        sink = FileSink(Path(arguments.log)) if arguments.log else StdoutSink()
+    begun = ingress_run.begin(policy, sink, seconds, warn=_warn(seconds), trail=trail)
     begun.reread = lambda: _reread(arguments.files)
     ready()
     return _serve(begun, arguments.persist, seconds)
@@ -111,8 +125,10 @@ def _beside(
         code: int = Exit.BUG
         try:
             own = argparse.Namespace(**vars(arguments))
-            # A log has one writer: the gates' records go to the file itself.
+            # A log, and a spool, has one writer: the gates' records go to the one that was named.
             own.log = f"{arguments.log}.ingress" if arguments.log else None
+            if arguments.spool:
+                own.spool = arguments.spool.with_name(f"{arguments.spool.name}.ingress")
             code = _filter(own, policy, seconds, lambda: _say_ready(into))
         except GuardError as error:
             remedy = f"\n  remedy: {error.remedy}" if error.remedy else ""
@@ -175,8 +191,7 @@ def _serve(begun: Attendance, persist: bool, seconds: int | None) -> int:
         )
     sys.stderr.flush()
     number, reason = begun.serve()
-    begun.end(keep=persist)
-    begun.sink.close()
+    begun.end(persist, signal.Signals(number).name if number else reason)
     if number:
         return Exit.CLEAN
     print(f"guard: {reason}", file=sys.stderr)

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """A new ingress policy on probation: unless it is confirmed in time, the old one comes back.
 
-What to go back to is in the kernel beside the filter. A process of its own
-waits for the deadline: it has no terminal, and ends with none. Told to end
-early, it goes back at once: nobody is left who could confirm.
+What to go back to is in the kernel beside the filter, and at the deadline the
+filter goes back by itself: no process is needed, none can keep it from that. A
+process of its own then tidies up, or whoever of guard's looks next; it has no
+terminal, and ends with none. Told to end early, it goes back at once: nobody is
+left who could confirm.
 """
 
 from __future__ import annotations
@@ -13,13 +15,14 @@ import os
 import secrets
 import signal
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
 
 from guard.daemon import ingress, ingress_state
 from guard.daemon.ingress_state import State
 from guard.errors import GuardError, HostError
-from guard.kernel import about, pins
+from guard.kernel import about, ingress_control, pins
 from guard.kernel.libbpf import Libbpf, LibbpfError
 from guard.kernel.pins import Instance
 
@@ -43,7 +46,7 @@ def pending(libbpf: Libbpf, instance: Instance) -> dict[str, Any] | None:
 
 
 def require_none(libbpf: Libbpf, instance: Instance) -> None:
-    """Raise HostError while an earlier policy waits for its confirmation."""
+    """Raise HostError while an earlier policy waits for its confirmation. Under the lock."""
     told = pending(libbpf, instance)
     if told is not None:
         left = max(0, round(told["deadline"] - now()))
@@ -53,15 +56,16 @@ def require_none(libbpf: Libbpf, instance: Instance) -> None:
         )
 
 
-def begin(libbpf: Libbpf, instance: Instance, previous: State | None, seconds: int) -> str:
+def begin(libbpf: Libbpf, instance: Instance, previous: State | None, deadline: float) -> str:
     """Begin a probation, with a guardian, before the new policy is put in force.
 
-    ``instance`` may still have its hidden name. The token names the probation.
+    ``deadline``: seconds since boot (``now``), which the new policy's state must have,
+    too. ``instance`` may still have its hidden name. The token names the probation.
     """
     token = secrets.token_hex(8)
     told = {
         "token": token,
-        "deadline": now() + seconds,
+        "deadline": deadline,
         "previous": None if previous is None else ingress_state.to_json(previous),
     }
     about.write(libbpf, instance, told, PIN)
@@ -77,6 +81,13 @@ def cancel(instance: Instance) -> None:
 
 def confirm(instance: Instance) -> None:
     """Keep the policy in force. Raises HostError when nothing waits, or it is too late."""
+    told = pending(Libbpf(), instance)
+    if told is not None and now() >= told["deadline"]:
+        roll_back(instance, told["token"])
+        raise HostError(
+            "the time to confirm the ingress policy is up: it was rolled back",
+            remedy="start it again with more time, say --confirm 2m",
+        )
     with ingress.locked(instance):
         told = pending(Libbpf(), instance)
         if told is None:
@@ -84,7 +95,21 @@ def confirm(instance: Instance) -> None:
                 "no ingress policy waits for confirmation",
                 remedy="if one did, its time is up and it was rolled back: `guard ingress status`",
             )
-        os.unlink(instance.map(PIN))
+        found = ingress.adopt(Libbpf(), instance)
+        try:
+            # From here on the filter does not go back; new tables no longer look at the time.
+            ingress_control.end_trial(found.kernel)
+            os.unlink(instance.map(PIN))
+            found.apply(replace(found.state, deadline=0.0))
+        finally:
+            found.close()
+
+
+def settle(libbpf: Libbpf, instance: Instance) -> None:
+    """Tidy up after a deadline that nobody was there for: the filter has gone back already."""
+    told = pending(libbpf, instance)
+    if told is not None and now() >= told["deadline"]:
+        roll_back(instance, told["token"])
 
 
 def roll_back(instance: Instance, token: str) -> str | None:

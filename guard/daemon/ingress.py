@@ -21,14 +21,15 @@ from typing import TYPE_CHECKING
 from guard.daemon import ingress_state
 from guard.daemon.ingress_state import State
 from guard.errors import GuardError, HostError
-from guard.kernel import ingress, ingress_load, pins, xdp
+from guard.kernel import ingress, ingress_control, ingress_load, pins, xdp
 from guard.kernel.ingress import ROOT, Ingress
 from guard.kernel.libbpf import Libbpf, LibbpfError
 from guard.kernel.netlink import Interface, XdpMode, interfaces
 from guard.kernel.pins import Instance
 from guard.kernel.timed import Timed
 from guard.kernel.xdp import Wanted
-from guard.policy.ingress import Action, IngressSection
+from guard.plan.platform import needs_tcx
+from guard.policy.ingress import IngressSection
 
 if TYPE_CHECKING:
     from guard.plan.ingress.build import Plan
@@ -65,6 +66,8 @@ class Filter:
             ingress_load.grow(self.kernel, data)
         self.state, self.plan = state, plan
         self.write()
+        if not state.deadline:
+            ingress_control.end_trial(self.kernel)
 
     def write(self) -> None:
         """Keep the state with the instance."""
@@ -83,8 +86,9 @@ class Filter:
     def replace(self, state: State) -> list[str]:
         """Another policy in this one's place: its tables, then its interfaces.
 
-        Timed entries stay where the set is still there. What was done to
-        interfaces is told. Raises GuardError; then the old policy is in force.
+        Timed entries stay where the set is still there. With a deadline, the filter
+        goes back by itself (guard.daemon.confirm). What was done to interfaces is told.
+        Raises GuardError; then the old policy is in force.
         """
         old = self.state
         names = state.section.interfaces
@@ -113,6 +117,12 @@ class Filter:
                     undo.callback(self.kernel.detach, one.index)
                 elif watches(state.section):
                     self.kernel.watch(one)
+            if state.deadline and not old.deadline:
+                fresh = [
+                    index for name, (index, _, _) in attached.items() if name not in old.attached
+                ]
+                ingress_control.begin_trial(self.kernel, state.deadline, fresh)
+                undo.callback(ingress_control.end_trial, self.kernel)
             self.apply(replace(state, attached=attached))
             undo.pop_all()
         self._forget([bit for bit, name in enumerate(old.timed) if name not in known])
@@ -140,9 +150,12 @@ class Filter:
         if watches(section):
             try:
                 self.kernel.watch(one)
-            except HostError:
+            except HostError as error:
                 self.kernel.detach(one.index)
-                raise
+                need = needs_tcx(section)[0]
+                raise HostError(
+                    f"{need.span}: {error}; without that {need.what}", remedy=error.remedy
+                ) from error
         return made.ifindex, made.mode.name.lower(), made.reason
 
     def follow(self) -> list[str]:
@@ -208,6 +221,8 @@ def start(
         undo.callback(made.close)
         made.aim(plan, here)
         before(hidden)
+        if state.deadline:
+            ingress_control.begin_first_trial(kernel, state.deadline)
         attached = {one.name: made.cover(one, state.section) for one in found}
         made.state = replace(state, attached=attached)
         made.write()
@@ -285,6 +300,7 @@ def compiled(state: State, ticks: int, here: dict[str, Interface]) -> Plan:
     options = Options(
         audit=state.mode == "audit",
         next_program=state.next_program is not None,
+        trial=state.deadline > 0,
         timed=state.timed,
     )
     return build(section, state.sets, Host(indexes, ticks), options, state.slots, state.policy)
@@ -313,9 +329,7 @@ def wanted(section: IngressSection) -> Wanted:
 
 def watches(section: IngressSection) -> bool:
     """Whether what leaves has to be seen, or copies are sent."""
-    known = section.established
-    mirrors = any(rule.action is Action.MIRROR for rule in section.rules)
-    return mirrors or (known is not None and (known.udp or known.icmp or known.forwarded))
+    return bool(needs_tcx(section))
 
 
 def degraded(found: Filter) -> list[str]:

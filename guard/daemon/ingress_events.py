@@ -1,167 +1,141 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The filter's records: from the ring's bytes to JSON lines that name rule, file and line."""
+"""The filter's records: from the ring's bytes to lines of the audit stream.
+
+Composes guard/audit's parts for one filter: its clock, origin, rules and
+interfaces. What a record looks like is defined there, for all of guard.
+"""
 
 from __future__ import annotations
 
-import ipaddress
-import json
+import contextlib
+import os
+import socket
 import struct
-import time
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Sequence
 
+from guard.audit.clock import Clock
+from guard.audit.decode import Counters, DecodeError
+from guard.audit.lifecycle import Caller, Lifecycle, LoadedPolicy
+from guard.audit.origin import read_origin
+from guard.audit.packets import PacketRecorder
+from guard.audit.render_json import JsonRenderer
+from guard.audit.sequence import Sequences
+from guard.audit.shortfall import Counts, Shortfall
 from guard.daemon.ingress_state import State
-from guard.policy.ingress import IngressRule
+from guard.daemon.packet_index import PacketStateIndex
+from guard.kernel.ingress import Numbered
+from guard.policy.ingress import Prefix
 from guard.policy.prefixes import shown
-from guard.policy.vocabulary_ingress import PROTOCOLS
-from guard.wire.ingress import EVENT, Fragment, Reason, Verdict
+from guard.wire.ingress import EVENT
 
-_UNPACK = struct.Struct(EVENT.format()).unpack_from
-_PROTOCOLS = {number: name for name, number in PROTOCOLS.items()}
-_WORDS = {
-    Verdict.ABORTED: "aborted",
-    Verdict.DROP: "drop",
-    Verdict.PASS: "allow",
-    Verdict.TX: "reject",
-    Verdict.REDIRECT: "redirect",
-}
+# Generations whose rules are remembered: events of an older one than the one in
+# force are as many as the ring holds, and a switch or two apart.
+_REMEMBERED = 16
 
-# Prefixes that a record of ended entries names.
-_NAMED = 5
+_GENERATION = EVENT.fields["generation"].offset
+
+
+def generation_of(record: bytes) -> int:
+    """The generation that an event is of; -1 for bytes that are no event."""
+    if len(record) < EVENT.size:
+        return -1
+    return int(struct.unpack_from("=I", record, _GENERATION)[0])
 
 
 class Lines:
-    """Makes JSON lines of one filter's records; ``know`` tells of another policy."""
+    """Makes the lines of one filter's records; ``know`` tells of another policy.
 
-    def __init__(self, state: State) -> None:
-        # The two clocks' distance; a step of the wall clock moves later records with it.
-        self._offset = time.time_ns() - time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+    ``counters``: every CPU's attempts and losses now; numbers are followed from there.
+    """
+
+    def __init__(self, state: State, counters: Sequence[Numbered] = ()) -> None:
+        self._clock = Clock()
+        # The kernel's numbers begin with the filter and outlive guard; guard's own do not.
+        epoch = f"ingress@{state.started:.6f}"
+        self._render = JsonRenderer(read_origin(epoch)).packet
+        own = f"{epoch}/guard@{self._clock.boot_ns()}"
+        self.lifecycle = Lifecycle(read_origin(own), self._clock)
+        self._indexes: dict[int, PacketStateIndex] = {}
+        self._interfaces: dict[int, bytes] = {}
+        self._recorder = PacketRecorder(self._clock, self._indexes.get, self._interface)
+        self._sequences = Sequences(_counters(counters))
+        self._counts = Counts()
+        self._shortfall = Shortfall(self._sequences, self.lifecycle, self._counts)
         self.generation = -1
-        self._rules: dict[int, IngressRule] = {}
-        self._interfaces: dict[int, str] = {}
         self.state = state
         self.know(state)
 
     def know(self, state: State) -> None:
         """The policy that records are to be told by from now on."""
+        if state.generation == self.generation and state.attached == self.state.attached:
+            return
         self.state, self.generation = state, state.generation
-        by_id = {f"{state.policy}/{rule.id}": rule for rule in state.section.rules}
-        self._rules = {slot: by_id[name] for name, slot in state.slots.items() if name in by_id}
-        self._interfaces = {index: name for name, (index, _, _) in state.attached.items()}
-
-    def packet(self, record: bytes) -> dict[str, Any]:
-        """One packet's record. Raises struct.error for bytes that are none."""
-        values = dict(zip(EVENT.fields, _split(_UNPACK(record)), strict=True))
-        reason = Reason(values["reason"])
-        made: dict[str, Any] = {
-            "kind": "packet",
-            "time": (values["boot_ns"] + self._offset) / 1e9,
-            "verdict": _WORDS.get(Verdict(values["verdict"]), "drop"),
-            "enforced": bool(values["enforced"]),
-            "reason": reason.name.lower().replace("_", "-"),
-            "policy": self.state.policy,
-            "interface": self._interfaces.get(values["ifindex"], str(values["ifindex"])),
-        }
-        rule = self._rules.get(values["slot"])
-        if rule is not None:
-            made["rule"] = {
-                "id": rule.id,
-                "file": rule.span.file,
-                "line": rule.span.line,
-                "why": rule.why,
-            }
-        made |= _ends(values)
-        made |= {
-            "length": values["length"],
-            "vlan": values["vlan"],
-            "fragment": Fragment(values["fragment"]).name.lower(),
-            "sequence": values["sequence"],
-            "cpu": values["cpu"],
-            "suppressed": values["suppressed"],
-            "head": bytes(values["head"][: values["head_size"]]).hex(),
-        }
-        return made
-
-    def ended(self, name: str, some: list[Any], total: int) -> dict[str, Any]:
-        """One record for all entries of a set that ended together."""
-        return {
-            "kind": "set.expired",
-            "time": time.time(),
-            "policy": self.state.policy,
-            "set": name,
-            "count": len(some),
-            "total": total,
-            "first": [shown(one) for one in some[:_NAMED]],
+        self._indexes[state.generation] = PacketStateIndex(state)
+        while len(self._indexes) > _REMEMBERED:
+            del self._indexes[min(self._indexes)]
+        # Names of interfaces that went stay: records of theirs may still come.
+        self._interfaces |= {
+            index: os.fsencode(name) for name, (index, _, _) in state.attached.items()
         }
 
-    def interface(self, sentence: str) -> dict[str, Any]:
-        """What became of an interface."""
-        return {
-            "kind": "ingress.interface",
-            "time": time.time(),
-            "policy": self.state.policy,
-            "message": sentence,
-        }
+    def packet(self, raw: bytes) -> bytes | None:
+        """The line of one event; None for bytes that are none, which ``settle`` tells of."""
+        try:
+            record = self._recorder.record(raw)
+        except DecodeError as error:
+            self._shortfall.undecodable(error, numbered=False)
+            return None
+        self._sequences.arrived(record.cpu, record.sequence)
+        return self._render(record)
 
+    def settle(self, counters: Sequence[Numbered]) -> list[bytes]:
+        """What is newly known to be lost. ``counters``: read after the ring was drained."""
+        self._clock.refresh()
+        return self._shortfall.settle(_counters(counters))
 
-def line(record: Mapping[str, Any]) -> bytes:
-    """A record as a line of JSON, without its end."""
-    return json.dumps(record, separators=(",", ":")).encode()
-
-
-def sentence(record: Mapping[str, Any]) -> str:
-    """A packet's record for people."""
-    moment = time.strftime("%H:%M:%S", time.localtime(record["time"]))
-    if record["kind"] != "packet":
-        text = record.get("message") or f"{record['count']} entries of {record['set']} ended"
-        return f"{moment} {text}"
-    ends = ""
-    if "source" in record:
-        ports = ("", "")
-        if "source_port" in record:
-            ports = (f":{record['source_port']}", f":{record['destination_port']}")
-        source, destination = (
-            f"[{one}]" if ":" in one and ports[0] else one
-            for one in (record["source"], record["destination"])
+    def loaded(self) -> bytes:
+        """The policy is in force from this generation on."""
+        state = self.state
+        rules = len(state.section.rules)
+        return self.lifecycle.policy_loaded(
+            state.policy, state.mode, state.source, state.generation, rules
         )
-        ends = f" {source}{ports[0]} > {destination}{ports[1]}"
-    rule = record.get("rule")
-    by = f"rule {rule['id']} ({rule['file']}:{rule['line']})" if rule else record["reason"]
-    if rule and record["reason"] != "rule":
-        by += f", {record['reason']}"
-    word = record["verdict"] if record["enforced"] else f"would {record['verdict']}"
-    more = f", {record['suppressed']} more not shown" if record["suppressed"] else ""
-    protocol = record.get("protocol", "frame")
-    return f"{moment} {word} {record['interface']} {protocol}{ends}: {by}{more}"
+
+    def rejected(self, because: str) -> bytes:
+        """The policy was read again and not taken."""
+        state = self.state
+        return self.lifecycle.policy_rejected([state.source], because, (), state.generation)
+
+    def ended(self, name: str, some: Sequence[Prefix], total: int) -> bytes:
+        """One record for all entries of a set that ended together."""
+        listed = [shown(one) for one in some]
+        return self.lifecycle.set_expired(name, listed, total, self.state.policy)
+
+    def interface(self, sentence: str, interface: str | None = None) -> bytes:
+        """What became of an interface."""
+        return self.lifecycle.ingress_interface(self.state.policy, interface, sentence)
+
+    def confirmed(self, caller: Caller | None = None) -> bytes:
+        """The policy on trial stays."""
+        because = "guard confirm was said in time"
+        return self.lifecycle.ingress_confirmed(*self._trial(self.state), because, caller)
+
+    def rolled_back(self, tried: State, because: str) -> bytes:
+        """The policy on trial was taken back."""
+        return self.lifecycle.ingress_rolled_back(*self._trial(tried), because)
+
+    def _trial(self, state: State) -> tuple[LoadedPolicy, list[str]]:
+        policy = LoadedPolicy(state.policy, state.mode, state.generation)
+        return policy, list(state.attached)
+
+    def _interface(self, index: int) -> bytes | None:
+        name = self._interfaces.get(index)
+        if name is None:
+            with contextlib.suppress(OSError):
+                name = os.fsencode(socket.if_indextoname(index))
+        return name
 
 
-def _split(flat: tuple[int, ...]) -> list[Any]:
-    """Values by member: arrays as tuples."""
-    made: list[Any] = []
-    at = 0
-    for field in EVENT.fields.values():
-        made.append(flat[at] if field.count == 1 else flat[at : at + field.count])
-        at += field.count
-    return made
-
-
-def _ends(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Addresses, protocol and ports, as far as they could be read."""
-    if not values["readable"] & 1:
-        return {}
-    made: dict[str, Any] = {}
-    for name in ("source", "destination"):
-        high, low = values[name]
-        kind = ipaddress.IPv4Address if values["family"] == 4 else ipaddress.IPv6Address
-        made[name] = str(kind(low if values["family"] == 4 else high << 64 | low))
-    if values["readable"] & 2:
-        made["protocol"] = _PROTOCOLS.get(values["protocol"], str(values["protocol"]))
-    if values["readable"] & 4:
-        if values["protocol"] in (PROTOCOLS["icmp"], PROTOCOLS["icmp6"]):
-            made["icmp_type"] = values["destination_port"]
-        else:
-            made["source_port"] = values["source_port"]
-            made["destination_port"] = values["destination_port"]
-        if values["protocol"] == PROTOCOLS["tcp"]:
-            made["tcp_flags"] = values["tcp_flags"]
-    return made
+def _counters(numbered: Sequence[Numbered]) -> list[Counters]:
+    """As the gates' counters are told; a filter has no others."""
+    return [Counters(one.attempts, one.dropped, 0, 0, 0, 0, 0) for one in numbered]

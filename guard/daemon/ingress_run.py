@@ -11,16 +11,17 @@ import contextlib
 import os
 import select
 import signal
-import struct
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
+from guard.audit.loss import LossCause
 from guard.audit.ring import RingReader, map_ring
-from guard.audit.sinks import Sink
+from guard.audit.sinks import FanOut, Sink
+from guard.audit.trail import Trail
 from guard.daemon import confirm, ingress, ingress_sets, ingress_state
 from guard.daemon.ingress import Filter
-from guard.daemon.ingress_events import Lines, line
+from guard.daemon.ingress_events import Lines, generation_of
 from guard.daemon.ingress_feed import Feed
 from guard.daemon.ingress_state import State
 from guard.daemon.loop import STOP_SIGNALS
@@ -28,10 +29,11 @@ from guard.daemon.reload import PATIENCE_SECONDS, SIGNAL
 from guard.daemon.session import process_start
 from guard.errors import GuardError, HostError
 from guard.kernel.ingress_load import EVENT_RING
-from guard.kernel.libbpf import Libbpf
+from guard.kernel.libbpf import Libbpf, LibbpfError
 from guard.kernel.netlink import LinkWatch
 from guard.kernel.pins import Instance
 from guard.policy.model import Policy
+from guard.version import VERSION
 
 # How often ended entries are tidied and the state is looked at.
 TICK_SECONDS = 1.0
@@ -44,15 +46,19 @@ BATCH = 1024
 class Attendance:
     """One process's attendance of one filter. ``previous``: what an end without --persist
     goes back to; ``token``: the probation that the policy is on, if it is; ``reread``: how
-    the policy is read again when that is asked for, which raises GuardError."""
+    the policy is read again when that is asked for, which raises GuardError; ``trail``:
+    the spool that ``sink`` is a part of, if it is."""
 
     found: Filter
     sink: Sink
     previous: State | None = None
     token: str | None = None
     told: list[str] = field(default_factory=list)
+    adopted: bool = False
     reread: Callable[[], Policy] | None = None
+    trail: Trail | None = None
     _mine: str = field(init=False)
+    _sinks: FanOut = field(init=False)
     _lines: Lines = field(init=False)
     _ring: RingReader = field(init=False)
     _links: LinkWatch = field(init=False)
@@ -60,7 +66,8 @@ class Attendance:
 
     def __post_init__(self) -> None:
         self._mine = self.found.state.revision
-        self._lines = Lines(self.found.state)
+        self._sinks = FanOut({"spool" if self.trail else "log": self.sink})
+        self._lines = Lines(self.found.state, self.found.kernel.numbered())
         self._ring = map_ring(self.found.kernel.maps["ingress_events"], EVENT_RING)
         self._links = LinkWatch()
         self._feed = Feed(self.found.kernel.instance.name)
@@ -78,6 +85,7 @@ class Attendance:
 
         Returns the signal's number, or 0 and the reason.
         """
+        self._emit([self._lines.lifecycle.started(VERSION, self.adopted), self._lines.loaded()])
         wake, signalled = os.pipe()
         os.set_blocking(signalled, False)
         taken = (*STOP_SIGNALS, SIGNAL)
@@ -119,10 +127,11 @@ class Attendance:
         while records := self._ring.drain(BATCH):
             lines = []
             for record in records:
-                generation = struct.unpack_from("=I", record, _GENERATION)[0]
-                if generation > self._lines.generation:
+                if generation_of(record) > self._lines.generation:
                     self._reread()
-                lines.append(line(self._lines.packet(record)))
+                made = self._lines.packet(record)
+                if made is not None:
+                    lines.append(made)
             self._emit(lines)
             self._ring.release()
             total += len(records)
@@ -133,8 +142,11 @@ class Attendance:
         instance = self.found.kernel.instance
         if not instance.directory.exists():
             if self.token is not None:
+                self._emit([self._lines.rolled_back(self.found.state, _TOO_LATE)])
                 return "the policy was not confirmed in time: the filter is off again"
             return "the filter was unloaded"
+        tried = self.found.state
+        confirm.settle(self.found.libbpf, instance)
         self._reread()
         if self.found.state.attendant[0] != os.getpid():
             return f"process {self.found.state.attendant[0]} attends the filter now"
@@ -142,9 +154,22 @@ class Attendance:
         if self.token is not None and (waits is None or waits["token"] != self.token):
             self.token = None
             if self.found.state.revision != self._mine:
+                self._emit([self._lines.rolled_back(tried, _TOO_LATE), self._lines.loaded()])
                 return "the policy was not confirmed in time: the one before is in force again"
+            self._emit([self._lines.confirmed()])
         self._change(self._sweep)
+        self._settle(everything=False)
         return None
+
+    def _settle(self, everything: bool) -> None:
+        """Tell what was lost on the way: in the ring, at the sink, in the spool."""
+        lines = self._lines.settle(self.found.kernel.numbered())
+        for loss in self._sinks.losses(everything):
+            told = self._lines.lifecycle.lost
+            lines.append(told(LossCause.SINK, loss.lost, sink=loss.sink, detail=loss.because))
+        self._emit(lines)
+        if self.trail is not None:
+            self.trail.tick()
 
     def own(self) -> None:
         """Say in the filter's state who attends it."""
@@ -160,10 +185,16 @@ class Attendance:
             if self.reread is None:
                 raise HostError("this guard cannot read its policy again")
             state = ingress_state.of_policy(self.reread())
-            self._tell(self.found.replace(state))
+            # What is on trial stays on it.
+            state = replace(state, deadline=self.found.state.deadline)
+            told = self.found.replace(state)
             self._mine = self.found.state.revision
+            self._lines.know(self.found.state)
+            self._emit([self._lines.loaded()])
+            self._tell(told)
         except GuardError as error:
             problem = str(error)
+            self._emit([self._lines.rejected(problem)])
         self.found.state = replace(self.found.state, reload=(count, problem))
         self.found.write()
         self._lines.know(self.found.state)
@@ -171,16 +202,16 @@ class Attendance:
     def _sweep(self) -> None:
         for name, some in ingress_sets.sweep(self.found).items():
             total = self.found.state.expired.get(name, len(some))
-            self._emit([line(self._lines.ended(name, some, total))])
+            self._emit([self._lines.ended(name, some, total)])
 
     def _tell(self, sentences: Sequence[str]) -> None:
         self.told += sentences
         if sentences:
-            self._emit([line(self._lines.interface(one)) for one in sentences])
+            self._emit([self._lines.interface(one) for one in sentences])
 
     def _emit(self, lines: list[bytes]) -> None:
         self._feed.tell(lines)
-        self.sink.emit(lines)
+        self._sinks.emit(lines)
 
     def _change(self, do: Callable[[], None]) -> None:
         """Change the filter under its lock, from the state that it has now."""
@@ -200,11 +231,19 @@ class Attendance:
             self.found.state = state
             self._lines.know(state)
 
-    def end(self, keep: bool) -> None:
+    def end(self, keep: bool, because: str = "the end of guard run") -> None:
         """Stop attending. Without ``keep`` what was in force before comes back."""
         self.collect()
         instance = self.found.kernel.instance
         mine = self.found.state.attendant[0] == os.getpid()
+        goes_on = keep or not mine or self.previous is not None
+        with contextlib.suppress(LibbpfError):
+            self._settle(everything=True)
+        self._emit([self._lines.lifecycle.stopped(because, goes_on)])
+        self._sinks.flush()
+        self._sinks.close()
+        if self.trail is not None:
+            self.trail.close()
         self._feed.close()
         self._links.close()
         self._ring.close()
@@ -224,29 +263,37 @@ class Attendance:
                 found.close()
 
 
-# Where a record has its generation: struct ingress_event.
-_GENERATION = 56
-
+_TOO_LATE = "it was not confirmed in time"
 
 Before = Callable[[State], None]
 """Told what is about to be put in force."""
 
 
 def begin(
-    policy: Policy, sink: Sink, seconds: int | None, warn: Before = lambda _: None
+    policy: Policy,
+    sink: Sink,
+    seconds: int | None,
+    warn: Before = lambda _: None,
+    trail: Trail | None = None,
 ) -> Attendance:
     """Put a policy's filter in force, in the place of one that runs, and attend it.
 
     ``seconds``: on probation, see guard.daemon.confirm. ``warn`` is called before
-    anything changes. Raises GuardError; then what was in force still is.
+    anything changes. ``trail``: the spool that ``sink`` is a part of. Raises GuardError;
+    then what was in force still is.
     """
     ingress.require_root()
     libbpf = Libbpf()
     state = ingress_state.of_policy(policy)
     warn(state)
+    if seconds is not None:
+        state = replace(state, deadline=confirm.now() + seconds)
     instance = ingress.running()
+    if instance is not None:
+        confirm.settle(libbpf, instance)
+        instance = ingress.running()
     if instance is None:
-        return _start(libbpf, state, sink, seconds)
+        return _start(libbpf, state, sink, seconds, trail)
     with ingress.locked(instance):
         confirm.require_none(libbpf, instance)
         found = ingress.adopt(libbpf, instance)
@@ -254,27 +301,29 @@ def begin(
         token = None
         try:
             if seconds is not None:
-                token = confirm.begin(libbpf, instance, before, seconds)
+                token = confirm.begin(libbpf, instance, before, state.deadline)
             told = found.replace(state)
         except BaseException:
             if token is not None:
                 confirm.cancel(instance)
             found.close()
             raise
-        made = Attendance(found, sink, before, token, told)
+        made = Attendance(found, sink, before, token, told, adopted=True, trail=trail)
         made.own()
     return made
 
 
-def _start(libbpf: Libbpf, state: State, sink: Sink, seconds: int | None) -> Attendance:
+def _start(
+    libbpf: Libbpf, state: State, sink: Sink, seconds: int | None, trail: Trail | None
+) -> Attendance:
     tokens: list[str] = []
 
     def before(instance: Instance) -> None:
         if seconds is not None:
-            tokens.append(confirm.begin(libbpf, instance, None, seconds))
+            tokens.append(confirm.begin(libbpf, instance, None, state.deadline))
 
     found = ingress.start(libbpf, state, before=before)
-    made = Attendance(found, sink, None, tokens[0] if tokens else None)
+    made = Attendance(found, sink, None, tokens[0] if tokens else None, trail=trail)
     with ingress.locked(found.kernel.instance):
         made.own()
     return made

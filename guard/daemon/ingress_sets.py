@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from difflib import get_close_matches
 
 from guard.daemon.ingress import Filter
+from guard.daemon.session import process_start
 from guard.errors import HostError
 from guard.kernel.timed import NEVER, Entry, Put, Timed
 from guard.plan.set_file import Prefixes, columns, join
@@ -146,6 +147,13 @@ def entries(found: Filter, name: str) -> tuple[Prefixes, list[tuple[Prefix, int 
     return state.sets[name], [
         (one.prefix, None if one.end >= NEVER else max(0, one.end - now) // ticks) for one in live
     ]
+
+
+def tidy(found: Filter) -> None:
+    """Sweep, unless a process attends the filter: that one records what ended."""
+    pid, started = found.state.attendant
+    if not pid or process_start(pid) != started:
+        sweep(found)
 
 
 def sweep(found: Filter) -> dict[str, list[Prefix]]:

@@ -26,7 +26,7 @@ from guard.policy.limits_ingress import SET_FILE_SIZE
 from guard.policy.model import Policy
 
 # Changes whenever a member below changes its meaning.
-FORMAT = 1
+FORMAT = 2
 
 _COLUMNS = {
     "v4": "<u4",
@@ -47,6 +47,7 @@ class State:
     process that follows interfaces and records, as pid and start time. ``revision``
     is one policy's, as it was loaded once: changes of sets leave it. ``reload``: how
     often the attendant was asked to read its policy again, and what was wrong with it last.
+    ``deadline``: the second since boot that a policy on trial holds until; 0: it is on none.
     """
 
     policy: str
@@ -63,6 +64,7 @@ class State:
     started: float = 0.0
     expired: Mapping[str, int] = field(default_factory=dict)
     revision: str = ""
+    deadline: float = 0.0
     reload: tuple[int, str | None] = (0, None)
 
 
@@ -170,6 +172,7 @@ _PLAIN = (
     "started",
     "expired",
     "revision",
+    "deadline",
     "reload",
 )
 

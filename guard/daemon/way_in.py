@@ -6,19 +6,17 @@ from __future__ import annotations
 import contextlib
 import ipaddress
 import os
-import socket
-import struct
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 from guard.analysis.ingress import Verdict, World, decide
 from guard.analysis.ingress_packet import Packet
+from guard.kernel.tcp_sockets import ESTABLISHED, tcp_sockets
 from guard.plan.set_file import Prefixes
 from guard.policy.ingress import IngressSection
 
 _TCP, _SYN = 6, 0x02
-_ESTABLISHED = "01"  # TCP_ESTABLISHED, include/net/tcp_states.h
 _SERVERS = frozenset({"sshd", "sshd-session", "dropbear"})
 
 # A chain of parents longer than this is a circle, or nobody's login.
@@ -75,25 +73,10 @@ def _sockets(directory: Path) -> Iterator[str]:
 
 
 def _connections(inodes: set[str], proc: Path) -> Iterator[Peer]:
-    """Established TCP connections that have these sockets: proc(5), /proc/net/tcp."""
-    for name in ("tcp", "tcp6"):
-        with contextlib.suppress(OSError):
-            for line in (proc / "net" / name).read_text().splitlines()[1:]:
-                words = line.split()
-                if words[3] == _ESTABLISHED and words[9] in inodes:
-                    local, local_port = _end(words[1])
-                    address, port = _end(words[2])
-                    yield Peer(address, port, local, local_port)
-
-
-def _end(text: str) -> tuple[str, int]:
-    """An address and port as /proc/net/tcp writes them: words of host order, in hexadecimal."""
-    digits, _, port = text.partition(":")
-    raw = b"".join(
-        struct.pack("=I", int(digits[at : at + 8], 16)) for at in range(0, len(digits), 8)
-    )
-    family = socket.AF_INET if len(raw) == 4 else socket.AF_INET6
-    return socket.inet_ntop(family, raw), int(port, 16)
+    """Established TCP connections that have these sockets."""
+    for one in tcp_sockets(proc):
+        if one.state == ESTABLISHED and one.inode in inodes:
+            yield Peer(one.remote, one.remote_port, one.local, one.local_port)
 
 
 def shut(

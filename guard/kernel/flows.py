@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The filter's table of what was seen to leave: how full it is, and whether one flow is in it.
+"""The filter's table of what was seen to leave: its flows, and whether one is in it.
 
-The table holds fingerprints, not addresses: it can be asked about a flow, and
-cannot be listed. Layout and hash: lsm/xdp/flows.h.
+The table holds fingerprints; beside it, in the same places, are the ends of
+each flow, for people. A flow is listed only where both agree. Layout and hash:
+lsm/xdp/flows.h.
 """
 
 from __future__ import annotations
@@ -12,12 +13,14 @@ from typing import NamedTuple
 
 from guard.kernel.ingress import Ingress
 from guard.kernel.ingress_load import FLOW_SECONDS, FLOW_SHIFT
-from guard.wire.ingress import FLOW_BUCKET, Limit
+from guard.wire.ingress import ENDS, ENDS_BUCKET, FLOW_BUCKET, Limit
 
 _WORD = (1 << 64) - 1
 _TIME = 0xFFFF
 _WAYS = struct.Struct("=8Q")
 _ENDPOINT_MASK = (1 << 64) - 1
+_ENDS = struct.Struct(ENDS.format())
+_ASKED_ALL = 2 << 8  # enum flow_kind
 
 
 class Flow(NamedTuple):
@@ -30,28 +33,50 @@ class Flow(NamedTuple):
     kind: int
 
 
-class Fill(NamedTuple):
-    """How many flows are fresh, how many places there are, and the ages of the fresh, in steps
-    of ten seconds."""
+class Seen(NamedTuple):
+    """A flow in the table. ``age``: seconds since it was last seen to leave; ``to_all``: it
+    went to a group or to everybody, and anybody may answer, port for port: it has no ends."""
 
-    fresh: int
-    places: int
-    ages: tuple[int, ...]
+    flow: Flow
+    age: int
+    to_all: bool
+
+
+def listed(ingress: Ingress) -> tuple[list[Seen], int]:
+    """The flows whose answers come in now, the newest first, and how many have no ends to show.
+
+    Those are datagrams in fragments that come in, and flows that change while this looks.
+    """
+    now = ingress.now() >> FLOW_SHIFT & _TIME
+    found = []
+    nameless = 0
+    for bucket in range(int(Limit.FLOW_BUCKETS)):
+        key = struct.pack("=I", bucket)
+        raw = ingress.libbpf.map_lookup(
+            ingress.maps["ingress_flows"], key, FLOW_BUCKET.size, "flows"
+        )
+        ways = _WAYS.unpack(raw or bytes(_WAYS.size))
+        if not any(ways):
+            continue
+        raw = ingress.libbpf.map_lookup(ingress.maps["ingress_ends"], key, ENDS_BUCKET.size, "ends")
+        for entry, ends in zip(ways, _ENDS.iter_unpack(raw or b""), strict=False):
+            age = _seconds(ingress, now - entry & _TIME)
+            if not entry or age >= FLOW_SECONDS:
+                continue
+            high, low, far_high, far_low, port, far_port, kind = ends
+            flow = Flow(high << 64 | low, far_high << 64 | far_low, port, far_port, kind)
+            if entry >> 16 == _hash(ingress, flow) >> 16:
+                asked_all = bool(kind & _ASKED_ALL)
+                found.append(Seen(flow._replace(kind=kind & 0xFF), age, asked_all))
+            else:
+                nameless += 1
+    found.sort(key=lambda one: (one.age, one.flow))
+    return found, nameless
 
 
 def seconds_left(ingress: Ingress, flow: Flow) -> int | None:
     """How long answers to a flow still come in; None: they do not."""
-    seed = ingress.constants.seed
-    words = (
-        flow.local >> 64,
-        flow.local & _ENDPOINT_MASK,
-        flow.remote >> 64,
-        flow.remote & _ENDPOINT_MASK,
-        flow.local_port << 32 | flow.remote_port,
-    )
-    number = seed[0] ^ flow.kind
-    for word in words:
-        number = _mix(number, word, seed[1])
+    number = _hash(ingress, flow)
     bucket = (number >> 40) % int(Limit.FLOW_BUCKETS)
     raw = ingress.libbpf.map_lookup(
         ingress.maps["ingress_flows"], struct.pack("=I", bucket), FLOW_BUCKET.size, "flows"
@@ -64,21 +89,20 @@ def seconds_left(ingress: Ingress, flow: Flow) -> int | None:
     return None
 
 
-def fill(ingress: Ingress) -> Fill:
-    """How full the table is; reads all of it, a call a bucket."""
-    now = ingress.now() >> FLOW_SHIFT & _TIME
-    ages = [0] * (FLOW_SECONDS // 10)
-    fresh = 0
-    for bucket in range(int(Limit.FLOW_BUCKETS)):
-        raw = ingress.libbpf.map_lookup(
-            ingress.maps["ingress_flows"], struct.pack("=I", bucket), FLOW_BUCKET.size, "flows"
-        )
-        for entry in _WAYS.unpack(raw or bytes(_WAYS.size)):
-            age = _seconds(ingress, now - entry & _TIME)
-            if entry and age < FLOW_SECONDS:
-                fresh += 1
-                ages[age // 10] += 1
-    return Fill(fresh, int(Limit.FLOW_BUCKETS) * 8, tuple(ages))
+def _hash(ingress: Ingress, flow: Flow) -> int:
+    """flow_hash() of lsm/xdp/flows.h."""
+    seed = ingress.constants.seed
+    words = (
+        flow.local >> 64,
+        flow.local & _ENDPOINT_MASK,
+        flow.remote >> 64,
+        flow.remote & _ENDPOINT_MASK,
+        flow.local_port << 32 | flow.remote_port,
+    )
+    number = seed[0] ^ flow.kind
+    for word in words:
+        number = _mix(number, word, seed[1])
+    return number
 
 
 def _seconds(ingress: Ingress, units: int) -> int:

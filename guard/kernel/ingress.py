@@ -49,6 +49,9 @@ LASTING = (
     "ingress_rates",
     "ingress_sources",
     "ingress_flows",
+    "ingress_ends",
+    "ingress_control",
+    "ingress_top",
     "ingress_timed",
     "ingress_probes",
     "ingress_devices",
@@ -78,6 +81,13 @@ class Constants(NamedTuple):
     bits: int
     ticks: int
     seed: tuple[int, int]
+
+
+class Numbered(NamedTuple):
+    """One CPU's events: how many there were, and how many of those were lost for want of room."""
+
+    attempts: int
+    dropped: int
 
 
 @dataclass
@@ -110,9 +120,19 @@ class Ingress:
         found = {}
         for slot in slots:
             raw = self.libbpf.map_lookup(fd, _u32(slot), COUNT.size * cpus, "counts") or b""
-            each = [unpack(raw, at) for at in range(0, len(raw), COUNT.size)]
+            each = [unpack(raw, at) for at in _each(raw)]
             found[slot] = dict(zip(COUNT.fields, map(sum, zip(*each, strict=True)), strict=True))
         return found
+
+    def numbered(self) -> list[Numbered]:
+        """Each CPU's events so far, and how many of them the ring had no room for."""
+        unpack = struct.Struct(COUNT.format()).unpack_from
+        cpus = self.libbpf.possible_cpus()
+        fd = self.maps["ingress_counts"]
+        raw = self.libbpf.map_lookup(fd, _ZERO, COUNT.size * cpus, "counts") or b""
+        each = (dict(zip(COUNT.fields, unpack(raw, at), strict=True)) for at in _each(raw))
+        # Slot 0 numbers a CPU's events: lsm/xdp/record.h.
+        return [Numbered(one["recorded"], one["lost"]) for one in each]
 
     def now(self) -> int:
         """The kernel's clock in jiffies, which the ends of timed entries are told in."""
@@ -252,6 +272,11 @@ def adopt(libbpf: Libbpf, instance: Instance) -> Ingress:
 def filter_id(ingress: Ingress) -> int:
     """The id of the filter's program, as `ip link` and bpftool show it."""
     return fdinfo(ingress.programs[FILTER])["prog_id"]
+
+
+def _each(raw: bytes) -> range:
+    """Where each CPU's counts begin."""
+    return range(0, len(raw), COUNT.size)
 
 
 def _u32(number: int) -> bytes:

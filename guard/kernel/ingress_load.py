@@ -14,7 +14,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from guard.errors import HostError
-from guard.kernel import pins, timed, xdp
+from guard.kernel import ingress_control, pins, timed, xdp
 from guard.kernel.engine import OBJECTS
 from guard.kernel.ingress import (
     CLOCK,
@@ -139,6 +139,7 @@ def grow(ingress: Ingress, generation: bytes) -> None:
         undo.callback(pins.remove, staged)
         made = _make(libbpf, staged, generation, constants, lasting)
         undo.callback(made.close)
+        ingress_control.carry_over(ingress, made)
         for kind, program in (("xdp_", FILTER), ("leaves_", LEAVES), ("mirror_", MIRROR)):
             links = [(name, fd) for name, fd in ingress.links.items() if name.startswith(kind)]
             xdp.replace(libbpf, links, made.programs[program], ingress.programs[program])

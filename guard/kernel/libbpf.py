@@ -271,6 +271,19 @@ class Libbpf:
         self._check(what, result)
         return True
 
+    def map_keys(self, fd: int, size: int) -> list[bytes]:
+        """The keys (of ``size`` bytes) of a map that nobody takes any out of meanwhile."""
+        function = self._function("bpf_map_get_next_key", c_int, c_int, c_void_p, c_void_p)
+        found: list[bytes] = []
+        after = ctypes.create_string_buffer(size)
+        while True:
+            before = ctypes.create_string_buffer(found[-1], size) if found else None
+            result = function(fd, before, after)
+            if result == -errno.ENOENT:
+                return found
+            self._check("keys", result)
+            found.append(after.raw)
+
     def map_update_batch(self, fd: int, keys: bytes, values: bytes, count: int, what: str) -> int:
         """Set ``count`` elements in one call; how many were set. Raises LibbpfError.
 
@@ -327,6 +340,11 @@ class Libbpf:
         """A descriptor for the loaded program of that id. Raises LibbpfError."""
         function = self._function("bpf_prog_get_fd_by_id", c_int, c_uint32)
         return self._check(f"program {number}", function(number))
+
+    def map_by_id(self, number: int) -> int:
+        """A descriptor for the map of that id. Raises LibbpfError."""
+        function = self._function("bpf_map_get_fd_by_id", c_int, c_uint32)
+        return self._check(f"map {number}", function(number))
 
     def test_run(self, program_fd: int, packet: bytes, context: bytes | None = None) -> TestRun:
         """Run an XDP program once on a packet; nothing is sent. Raises LibbpfError.

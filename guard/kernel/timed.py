@@ -98,15 +98,19 @@ class Timed:
         for one, tag in zip(some, self._tags(which, some), strict=True):
             bucket = (tag >> 40) % _BUCKETS
             place = self._timed[bucket]
-            free = -1
+            free = empty = -1
             for way in range(WAYS):
                 if int(place[way, 0]) == tag and tag:
                     renewed += 1
                     place[way, 1] = end
                     break
+                if empty < 0 and not int(place[way, 0]):
+                    empty = way
                 if free < 0 and int(place[way, 1]) <= now:
                     free = way
             else:
+                # What has ended waits to be recorded: its place is the last to be taken.
+                free = empty if empty >= 0 else free
                 if free < 0:
                     refused.append(one)
                     continue

@@ -13,7 +13,7 @@ from guard.wire.structure import Field, Struct
 
 class Abi(IntEnum):
     # enum ingress_abi
-    VERSION = 1
+    VERSION = 2
 
 
 class Action(IntEnum):
@@ -73,6 +73,7 @@ class Flag(IntEnum):
     TIMED = 524288
     NAMED_TUNNELS = 1048576
     WIDE = 2097152
+    TRIAL = 4194304
 
 
 class Fragment(IntEnum):
@@ -102,6 +103,8 @@ class Limit(IntEnum):
     EVENTS_PER_TICK = 8
     PACKED = 4
     ETHERTYPES = 16
+    FRESH = 32
+    TOP = 16384
     TARGETS = 64
     HEAD = 128
 
@@ -128,7 +131,8 @@ class Reason(IntEnum):
     NO_TARGET = 17
     NO_REPLY = 18
     EMPTY = 19
-    COUNT = 20
+    UNCONFIRMED = 20
+    COUNT = 21
 
 
 class ServiceKind(IntEnum):
@@ -166,6 +170,17 @@ CONSTANTS = Struct(
         "reserved": Field(28, 4, 1, "I"),
     },
 )
+CONTROL = Struct(
+    "ingress_control",
+    152,
+    {
+        "deadline": Field(0, 8, 1, "Q"),
+        "unnamed": Field(8, 8, 1, "Q"),
+        "top": Field(16, 4, 1, "I"),
+        "reserved": Field(20, 4, 1, "I"),
+        "fresh": Field(24, 128, 32, "I"),
+    },
+)
 COUNT = Struct(
     "ingress_count",
     64,
@@ -177,8 +192,7 @@ COUNT = Struct(
         "recorded": Field(32, 8, 1, "Q"),
         "suppressed": Field(40, 8, 1, "Q"),
         "lost": Field(48, 8, 1, "Q"),
-        "tick": Field(56, 4, 1, "I"),
-        "in_tick": Field(60, 4, 1, "I"),
+        "turn": Field(56, 8, 1, "Q"),
     },
 )
 DECISION = Struct(
@@ -191,6 +205,24 @@ DECISION = Struct(
         "sample": Field(12, 4, 1, "I"),
         "generation": Field(16, 4, 1, "I"),
         "audit": Field(20, 4, 1, "I"),
+    },
+)
+ENDS = Struct(
+    "ingress_ends",
+    40,
+    {
+        "local": Field(0, 16, 2, "Q"),
+        "remote": Field(16, 16, 2, "Q"),
+        "local_port": Field(32, 2, 1, "H"),
+        "remote_port": Field(34, 2, 1, "H"),
+        "kind": Field(36, 4, 1, "I"),
+    },
+)
+ENDS_BUCKET = Struct(
+    "ingress_ends_bucket",
+    320,
+    {
+        "way": Field(0, 320, 8, "ingress_ends"),
     },
 )
 EVENT = Struct(
@@ -386,11 +418,31 @@ TIMED_BUCKET = Struct(
         "way": Field(0, 64, 4, "ingress_timed"),
     },
 )
+TOP_COUNT = Struct(
+    "ingress_top_count",
+    16,
+    {
+        "packets": Field(0, 8, 1, "Q"),
+        "bytes": Field(8, 8, 1, "Q"),
+    },
+)
+TOP_KEY = Struct(
+    "ingress_top_key",
+    24,
+    {
+        "source": Field(0, 16, 2, "Q"),
+        "slot": Field(16, 4, 1, "I"),
+        "family": Field(20, 4, 1, "I"),
+    },
+)
 
 STRUCTS = (
     CONSTANTS,
+    CONTROL,
     COUNT,
     DECISION,
+    ENDS,
+    ENDS_BUCKET,
     EVENT,
     FIELD_TABLE,
     FINE,
@@ -407,4 +459,6 @@ STRUCTS = (
     SOURCE_BUCKET,
     TIMED,
     TIMED_BUCKET,
+    TOP_COUNT,
+    TOP_KEY,
 )

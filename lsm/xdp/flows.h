@@ -72,9 +72,28 @@ GLOBAL int flow_known(const struct flow *f, __u32 timeout)
 	return false;
 }
 
+/* Keeps a new flow's ends for `guard flows`: the table itself holds fingerprints only. */
+static __noinline void keep_ends(const struct flow *f, __u32 key, __u32 way)
+{
+	struct ingress_ends_bucket *bucket = bpf_map_lookup_elem(&ingress_ends, &key);
+	struct ingress_ends *ends;
+
+	if (!bucket)
+		return;
+	ends = &bucket->way[way & 7];
+	ends->local[0] = f->local_high;
+	ends->local[1] = f->local_low;
+	ends->remote[0] = f->remote_high;
+	ends->remote[1] = f->remote_low;
+	ends->local_port = f->local_port;
+	ends->remote_port = f->remote_port;
+	ends->kind = f->kind;
+}
+
 GLOBAL int flow_record(const struct flow *f)
 {
 	struct ingress_flow_bucket *bucket;
+	bool known = false;
 	__u64 hash, now = flow_now(), oldest = 0;
 	__u32 key, victim = 0;
 
@@ -91,6 +110,7 @@ GLOBAL int flow_record(const struct flow *f)
 
 		if (!((entry ^ hash) >> 16)) {
 			victim = way;
+			known = true;
 			/* Not written anew in the same moment: the line stays shared. */
 			if (!age)
 				return 0;
@@ -102,6 +122,8 @@ GLOBAL int flow_record(const struct flow *f)
 		}
 	}
 	bucket->way[victim & 7] = (hash & ~(__u64)FLOW_TIME) | now;
+	if (!known && !(f->kind & FLOW_FRAGMENT))
+		keep_ends(f, key, victim);
 	return 0;
 }
 

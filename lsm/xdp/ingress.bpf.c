@@ -109,6 +109,20 @@ static __always_inline int hand_on(struct xdp_md *ctx, __u32 part)
 	return XDP_DROP;
 }
 
+/* What a policy on trial comes to: 0 it holds, 1 the one before it does, 2 nothing does. */
+static __noinline int trial(struct xdp_md *ctx)
+{
+	__u32 zero = 0, ifindex = ctx->ingress_ifindex;
+	struct ingress_control *control = bpf_map_lookup_elem(&ingress_control, &zero);
+
+	if (!control || !control->deadline || bpf_ktime_get_boot_ns() < control->deadline)
+		return 0;
+	for (int i = 0; i < INGRESS_LIMIT_FRESH; i++)
+		if (control->fresh[i] && control->fresh[i] == ifindex)
+			return 2;
+	return 1;
+}
+
 SEC("xdp")
 int guard_ingress(struct xdp_md *ctx)
 {
@@ -139,6 +153,21 @@ int guard_ingress(struct xdp_md *ctx)
 		return XDP_ABORTED;
 	}
 	flags = root->flags;
+	if (flags & INGRESS_FLAG_TRIAL) {
+		int over = trial(ctx);
+
+		/* Nobody confirmed in time, and nobody need be there to go back. */
+		if (over) {
+			const __u8 *before = over == 1 ? tables_in(1) : (void *)0;
+
+			if (!before)
+				return by_reason(ctx, root, s, INGRESS_REASON_UNCONFIRMED,
+						 XDP_PASS);
+			tables = before;
+			root = (const void *)tables;
+			flags = root->flags;
+		}
+	}
 	if (flags & INGRESS_FLAG_EMPTY)
 		return by_reason(ctx, root, s, INGRESS_REASON_EMPTY, XDP_PASS);
 	parse(ctx, p);
@@ -313,6 +342,11 @@ ANCHOR(struct, ingress_probe);
 ANCHOR(struct, ingress_probes);
 ANCHOR(struct, ingress_source_bucket);
 ANCHOR(struct, ingress_flow_bucket);
+ANCHOR(struct, ingress_ends);
+ANCHOR(struct, ingress_ends_bucket);
+ANCHOR(struct, ingress_control);
+ANCHOR(struct, ingress_top_key);
+ANCHOR(struct, ingress_top_count);
 ANCHOR(struct, ingress_constants);
 ANCHOR(struct, ingress_decision);
 ANCHOR(struct, ingress_event);

@@ -31,10 +31,13 @@ struct generation_map {
 	__uint(value_size, (1u << 20) + TABLE_SLACK); /* set anew by the loader */
 };
 
-/* Slot 0 holds the generation in force; writing it is the switch. */
+/*
+ * Slot 0 holds the generation in force; writing it is the switch. While that is
+ * on trial, slot 1 holds the one before it, if there was one.
+ */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
-	__uint(max_entries, 1);
+	__uint(max_entries, 2);
 	__type(key, __u32);
 	__array(values, struct generation_map);
 } ingress_current SEC(".maps");
@@ -72,6 +75,27 @@ struct {
 	__type(key, __u32);
 	__type(value, struct ingress_flow_bucket);
 } ingress_flows SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, INGRESS_LIMIT_FLOW_BUCKETS);
+	__type(key, __u32);
+	__type(value, struct ingress_ends_bucket);
+} ingress_ends SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct ingress_control);
+} ingress_control SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, INGRESS_LIMIT_TOP);
+	__type(key, struct ingress_top_key);
+	__type(value, struct ingress_top_count);
+} ingress_top SEC(".maps");
 
 /* TTL entries: written in place by user space, shared by all generations. */
 struct {
@@ -128,12 +152,17 @@ struct {
 } ingress_parts SEC(".maps");
 
 /* The tables of the generation in force: a program asks once per packet. */
-static __always_inline const __u8 *current_tables(void)
+static __always_inline const __u8 *tables_in(__u32 slot)
 {
 	__u32 zero = 0;
-	void *generation = bpf_map_lookup_elem(&ingress_current, &zero);
+	void *generation = bpf_map_lookup_elem(&ingress_current, &slot);
 
 	return generation ? bpf_map_lookup_elem(generation, &zero) : (void *)0;
+}
+
+static __always_inline const __u8 *current_tables(void)
+{
+	return tables_in(0);
 }
 
 /* What is at a byte offset of the tables: any offset is safe, a masked one is another's. */

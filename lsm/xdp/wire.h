@@ -12,7 +12,7 @@
 
 /* Changes whenever a type below changes its layout or meaning. */
 enum ingress_abi {
-	INGRESS_ABI_VERSION = 1,
+	INGRESS_ABI_VERSION = 2,
 };
 
 enum ingress_limit {
@@ -34,6 +34,8 @@ enum ingress_limit {
 	INGRESS_LIMIT_EVENTS_PER_TICK = 8,    /* records of one slot on one CPU in a jiffy */
 	INGRESS_LIMIT_PACKED = 4,	      /* words in a packed row */
 	INGRESS_LIMIT_ETHERTYPES = 16,
+	INGRESS_LIMIT_FRESH = 32,   /* interfaces that a policy on trial filters first */
+	INGRESS_LIMIT_TOP = 16384,  /* sources that are counted while somebody looks */
 	INGRESS_LIMIT_TARGETS = 64, /* interfaces, and CPUs, of redirect and mirror rules */
 	INGRESS_LIMIT_HEAD = 128,   /* bytes of the frame in an event */
 };
@@ -63,7 +65,8 @@ enum ingress_reason {
 	INGRESS_REASON_NO_TARGET = 17,	   /* guard's fault: a redirect has nowhere to go */
 	INGRESS_REASON_NO_REPLY = 18,	   /* a rejection that must not or cannot be answered */
 	INGRESS_REASON_EMPTY = 19,	   /* a policy with nothing to decide */
-	INGRESS_REASON_COUNT = 20,
+	INGRESS_REASON_UNCONFIRMED = 20,   /* a trial is over where nothing was filtered before */
+	INGRESS_REASON_COUNT = 21,
 };
 
 enum ingress_flag {
@@ -88,7 +91,8 @@ enum ingress_flag {
 	INGRESS_FLAG_SYN_COOKIES = 262144,
 	INGRESS_FLAG_TIMED = 524288, /* sets take TTL entries */
 	INGRESS_FLAG_NAMED_TUNNELS = 1048576,
-	INGRESS_FLAG_WIDE = 2097152, /* there are shapes or TTL sets */
+	INGRESS_FLAG_WIDE = 2097152,  /* there are shapes or TTL sets */
+	INGRESS_FLAG_TRIAL = 4194304, /* ingress_control has a deadline for this generation */
 };
 
 /* The fields that a shape row is made of, in the order of ingress_root.field. */
@@ -262,8 +266,12 @@ struct ingress_count {
 	__u64 recorded;	  /* events in the ring */
 	__u64 suppressed; /* events not sampled: recorded + suppressed + lost = worth it */
 	__u64 lost;	  /* events that the ring had no room for */
-	__u32 tick;	  /* jiffy of the last event, and how many it had */
-	__u32 in_tick;
+	/*
+	 * 4 bits: events in the jiffy of the last one; 12 bits of that jiffy (the same
+	 * again 4 096 later at worst suppresses what it need not, and counts it); 48
+	 * bits: suppressed since the last event.
+	 */
+	__u64 turn;
 };
 
 /* A TTL entry. The tag is a keyed hash of set, family, length and address. */
@@ -303,6 +311,40 @@ enum ingress_verdict {
 	INGRESS_VERDICT_PASS = 2,
 	INGRESS_VERDICT_TX = 3,
 	INGRESS_VERDICT_REDIRECT = 4,
+};
+
+/* The ends of the flow in the same place of the flow table, for people; whoever reads checks. */
+struct ingress_ends {
+	__u64 local[2]; /* high half, low half; IPv4 in the low half; host order */
+	__u64 remote[2];
+	__u16 local_port; /* ICMP: the echo's id */
+	__u16 remote_port;
+	__u32 kind; /* protocol; bit 9: sent to a group or to all, who have no ends here */
+};
+
+struct ingress_ends_bucket {
+	struct ingress_ends way[8];
+};
+
+/* What may change while a generation is in force. */
+struct ingress_control {
+	__u64 deadline; /* CLOCK_BOOTTIME; 0: nothing is on trial */
+	__u64 unnamed;	/* refused packets of sources that ingress_top had no room for */
+	__u32 top;	/* refused packets are counted by source: somebody looks */
+	__u32 reserved;
+	__u32 fresh[INGRESS_LIMIT_FRESH]; /* interfaces that were not filtered before the trial */
+};
+
+/* Whose refused packets are counted, by whom. */
+struct ingress_top_key {
+	__u64 source[2];
+	__u32 slot;   /* counter slot of the rule, or the reason */
+	__u32 family; /* 4, 6 */
+};
+
+struct ingress_top_count {
+	__u64 packets;
+	__u64 bytes;
 };
 
 /* What the loader sets before load; the verifier sees it as constant. */

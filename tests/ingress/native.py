@@ -154,7 +154,7 @@ class Filter:
         return out.raw
 
     def counts(self, slot: int) -> dict[str, int]:
-        """A slot's counters, added up over the CPUs (tick and in_tick are without meaning)."""
+        """A slot's counters, added up over the CPUs (turn is without meaning)."""
         raw = self.lookup("ingress_counts", slot, wire.COUNT.size * _possible_cpus())
         total = dict.fromkeys(wire.COUNT.fields, 0)
         for values in struct.iter_unpack(wire.COUNT.format(), raw):

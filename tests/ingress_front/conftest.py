@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
@@ -18,6 +19,7 @@ from guard.daemon.ingress_state import State
 from guard.kernel.libbpf import Libbpf
 from guard.kernel.timed import Timed
 from tests.ingress_front.lab import HOST_4, Lab
+from tests.ingress_front.runs import POLICY, Run
 
 _T = TypeVar("_T")
 
@@ -140,4 +142,25 @@ except OSError as error: print("false" if what == "connect" else f'"{error.strer
 def host() -> Iterator[Running]:
     made = Running()
     yield made
+    made.close()
+
+
+@pytest.fixture
+def policy(tmp_path: Path) -> Path:
+    tmp_path.chmod(0o755)
+    (tmp_path / "bad.txt").write_text("198.51.100.0/24\n")
+    path = tmp_path / "edge.yaml"
+    path.write_text(POLICY)
+    return path
+
+
+@pytest.fixture
+def fresh() -> Iterator[Running]:
+    """A lab without a filter."""
+    made = Running.__new__(Running)
+    made.lab = Lab()
+    yield made
+    for one in Run.started:
+        one.kill()  # what a failed test left behind; ended ones are told no more
+    Run.started.clear()
     made.close()

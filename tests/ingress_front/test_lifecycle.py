@@ -199,8 +199,9 @@ def test_a_policy_that_is_not_confirmed_gives_way_to_the_one_before(host: Runnin
     host.put(state("{id: web, allow: tcp, port: 80}"))
 
     def probation(found: Filter) -> None:
-        confirm.begin(found.libbpf, found.kernel.instance, found.state, 2)
-        found.replace(state("{id: web, allow: tcp, port: 81}"))
+        deadline = confirm.now() + 2
+        confirm.begin(found.libbpf, found.kernel.instance, found.state, deadline)
+        found.replace(replace(state("{id: web, allow: tcp, port: 81}"), deadline=deadline))
 
     host.with_filter(probation)
     assert host.connects(81)
@@ -219,8 +220,9 @@ def test_a_confirmed_policy_stays(host: Running) -> None:
     host.put(state("{id: web, allow: tcp, port: 80}"))
 
     def probation(found: Filter) -> None:
-        confirm.begin(found.libbpf, found.kernel.instance, found.state, 4)
-        found.replace(state("{id: web, allow: tcp, port: 81}"))
+        deadline = confirm.now() + 4
+        confirm.begin(found.libbpf, found.kernel.instance, found.state, deadline)
+        found.replace(replace(state("{id: web, allow: tcp, port: 81}"), deadline=deadline))
 
     host.with_filter(probation)
     assert host.guard("confirm").stdout == "confirmed: the ingress policy stays in force\n"

@@ -54,14 +54,14 @@ class Host:
 @dataclass(frozen=True, slots=True)
 class Options:
     """How the tables are to be used.
-
-    ``audit``: decide and record, let everything in. ``next_program``: what is let
-    in goes on to the program in the tail-call slot. ``timed``: sets with TTL
-    entries. The samples: one record in so many drops by default, by other reasons.
+    ``audit``: decide and record, let everything in. ``next_program``: what is let in
+    goes on to it. ``trial``: they hold until a deadline. ``timed``: sets with TTL entries.
+    The samples: one record in so many drops by default, by other reasons.
     """
 
     audit: bool = False
     next_program: bool = False
+    trial: bool = False
     timed: tuple[str, ...] = ()
     default_sample: int = 1
     reason_sample: int = 1
@@ -184,6 +184,7 @@ class _Builder:
             (section.default is Default.DROP, Flag.DROP),
             (self.options.audit, Flag.AUDIT),
             (self.options.next_program, Flag.NEXT),
+            (self.options.trial, Flag.TRIAL),
             (any(r.action in OBSERVING for r in rules), Flag.OBSERVERS),
             (any(r.action is Action.LIMIT for r in rules), Flag.RATES),
             (section.fragments is Fragments.DROP, Flag.DROP_FRAGMENTS),
