@@ -12,7 +12,7 @@ from guard.analysis import boundaries, useless
 from guard.policy.codes import Code
 from guard.policy.diagnostic import Diagnostic
 from guard.policy.load import Loaded
-from guard.policy.model import Policy
+from guard.policy.model import Mode, Policy
 from guard.policy.source import Span
 
 
@@ -24,10 +24,19 @@ def _of_ingress(policy: Policy) -> Iterable[Diagnostic]:
     return ingress_findings.find(policy)
 
 
+def _of_enforcing(policy: Policy) -> Iterable[Diagnostic]:
+    if policy.mode is not Mode.ENFORCE or (policy.file is None and policy.exec is None):
+        return ()
+    from guard.analysis import own_programs  # noqa: PLC0415 - it needs the evaluator
+
+    return own_programs.find(policy)
+
+
 PASSES: tuple[Callable[[Policy], Iterable[Diagnostic]], ...] = (
     useless.find,
     boundaries.find,
     _of_ingress,
+    _of_enforcing,
 )
 
 

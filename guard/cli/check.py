@@ -11,6 +11,7 @@ from typing import TextIO
 
 from guard.analysis.overlap import meeting
 from guard.analysis.passes import analyse
+from guard.analysis.size import surely_fits
 from guard.cli.exits import Exit
 from guard.cli.inputs import STDIN, read_inputs
 from guard.policy.codes import Severity
@@ -24,6 +25,8 @@ examples:
   guard check nginx.yaml ssh.yaml    judged together, as one host would load them
   guard check --format sarif -       standard input, findings for a program
   guard check --fix policies/        mend what is certain, then tell the rest
+  guard check --kernel 6.1 policies/ also what kernel 6.1 cannot enforce
+  guard check --host policies/       also what this machine does not have
 
 exit code: 0 no findings, 1 findings, 2 usage, 3 a file could not be read
 `guard explain CODE` tells more about a finding."""
@@ -53,6 +56,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--fix", action="store_true", help="write the edits that are certain into the files first"
     )
+    parser.add_argument(
+        "--kernel",
+        action="append",
+        type=_release,
+        default=[],
+        metavar="N",
+        help="tell what this kernel, such as 6.1, cannot enforce; may be given again",
+    )
+    parser.add_argument(
+        "--host",
+        action="store_true",
+        help="look at this machine too: links, paths, users, units, interfaces",
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -67,7 +83,16 @@ def run(arguments: argparse.Namespace) -> int:
         fix(inputs)
     for problem in inputs.problems:
         print(f"guard: {problem}", file=sys.stderr)
-    loaded = with_tables(analyse(inputs.load()))
+    loaded = with_tables(with_refused(analyse(inputs.load())))
+    if arguments.kernel:
+        from guard.plan import platform  # noqa: PLC0415 - only when asked for
+
+        loaded = loaded.with_findings(platform.find(loaded.policies, arguments.kernel))
+    if arguments.host:
+        from guard.cli import check_host, host_machine  # noqa: PLC0415 - only when asked for
+
+        found = check_host.find(loaded.policies, host_machine.this_machine())
+        loaded = loaded.with_findings(found)
     counted = {Severity.ERROR}
     if arguments.fail_on == "warning":
         counted.add(Severity.WARNING)
@@ -82,6 +107,24 @@ def run(arguments: argparse.Namespace) -> int:
     if inputs.problems:
         return Exit.UNABLE
     return Exit.FINDINGS if any(map(counts, loaded.diagnostics)) else Exit.CLEAN
+
+
+def _release(text: str) -> tuple[int, int]:
+    from guard.plan.platform import BadRelease, read_release  # noqa: PLC0415 - only with --kernel
+
+    try:
+        return read_release(text)
+    except BadRelease as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def with_refused(loaded: Loaded) -> Loaded:
+    """The set with what compiling refuses of it."""
+    if not loaded.usable or surely_fits(loaded.policies):
+        return loaded
+    from guard.plan import refused  # noqa: PLC0415 - only where a limit may be near
+
+    return loaded.with_findings(refused.find(loaded.policies))
 
 
 def with_tables(loaded: Loaded) -> Loaded:

@@ -14,7 +14,7 @@ from guard.plan.errors import PlanError
 from guard.plan.hashing import hash_keys
 from guard.plan.host import Device, HostPlan
 from guard.plan.ids import Key, id_slot
-from guard.plan.plan import StartStates
+from guard.plan.plan import Plan, StartStates
 from guard.wire.layout import DEVICE, DEVICES, GATED, ID, ROOT, ROW, VERB_ROW, Abi, Limit
 
 DATA_BITS = (18, 22, 26)
@@ -53,13 +53,7 @@ def value_size(bits: int) -> int:
 def encode(host_plan: HostPlan, generation: int) -> Tables:
     """The tables of a generation. Raises PlanError if they fit into no size class."""
     plan = host_plan.plan
-    size = len(plan.data)
-    bits = next((bits for bits in DATA_BITS if size <= 1 << bits), None)
-    if bits is None:
-        raise PlanError(
-            f"the tables need {size} bytes, and at most {1 << DATA_BITS[-1]} can be loaded",
-            help="use fewer patterns, or fewer that begin with '**'",
-        )
+    bits = require_room(plan)
     multiplier, slots = hash_devices([one.device for one in host_plan.devices])
     root = bytearray(ROOT.size)
     masks = plan.masks
@@ -96,6 +90,18 @@ def encode(host_plan: HostPlan, generation: int) -> Tables:
         devices[at : at + DEVICE.size] = _device(number, by_number[number].start, plan.foreign)
     return Tables(
         bytes(root), plan.data, bytes(devices), bits, masks.host | masks.cgroup | masks.ids
+    )
+
+
+def require_room(plan: Plan) -> int:
+    """The smallest size class that a plan's data fits into. Raises PlanError if none."""
+    size = len(plan.data)
+    for bits in DATA_BITS:
+        if size <= 1 << bits:
+            return bits
+    raise PlanError(
+        f"the tables need {size} bytes, and at most {1 << DATA_BITS[-1]} can be loaded",
+        help="use fewer patterns, or fewer that begin with '**'",
     )
 
 

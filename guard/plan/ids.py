@@ -55,13 +55,29 @@ def resolve(policies: Sequence[Policy], names: HostNames) -> dict[Key, int]:
             for each in members:
                 key = kind, _number(each, known, kind)
                 found[key] = found.get(key, 0) | 1 << bit
-    if len(found) > Limit.IDS:
+    _require_room(len(found))
+    return found
+
+
+def require_few(policies: Sequence[Policy]) -> None:
+    """Raise PlanError for more users and groups than the tables hold, counted by name.
+
+    A name and a number may be one user; whoever knows the host counts again.
+    """
+    kinds = (
+        {each.text for policy in policies for each in policy.subject.users},
+        {each.text for policy in policies for each in policy.subject.groups},
+    )
+    _require_room(sum(map(len, kinds)))
+
+
+def _require_room(count: int) -> None:
+    if count > Limit.IDS:
         raise PlanError(
-            f"{len(found)} users and groups are subjects, and the tables hold"
+            f"{count} users and groups are subjects, and the tables hold"
             f" {Limit.IDS.value} (GUARD_LIMIT_IDS)",
             help="make a group of users that share a policy",
         )
-    return found
 
 
 def _number(name: Pattern, known: Mapping[str, int], kind: IdKind) -> int:

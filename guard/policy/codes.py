@@ -11,6 +11,9 @@ heading with the same number and title. Numbers by area:
     G13x  names that a policy defines
     G14x  ingress           G32x  ingress that does something else than it seems to
     G20x  patterns          G30x  rules that cannot do what they say
+    G33x  what a kernel or the tables cannot do
+    G34x  policies that stop what they are for
+    G35x  this host, only with --host
 """
 
 from __future__ import annotations
@@ -102,6 +105,15 @@ class Code(enum.Enum):
     TWO_IN_ONE = "G311", Severity.WARNING, "two patterns in one text"
     LOCKED_OUT = "G320", Severity.WARNING, "ingress that locks its owner out"
     OVERLAP = "G321", Severity.WARNING, "sets that overlap"
+    NOT_ON_KERNEL = "G330", Severity.ERROR, "not enforceable on a kernel"
+    WEAKER_ON_KERNEL = "G331", Severity.WARNING, "less exact on a kernel"
+    NOT_COMPILABLE = "G332", Severity.ERROR, "more than the tables can hold"
+    STOPS_ITSELF = "G340", Severity.WARNING, "policy that stops the programs it is for"
+    HOST_LINK = "G350", Severity.WARNING, "path that is a symbolic link on this host"
+    HOST_NO_PATH = "G351", Severity.WARNING, "path that this host does not have"
+    HOST_NO_SUBJECT = "G352", Severity.WARNING, "subject that this host does not have"
+    HOST_NO_INTERFACE = "G353", Severity.WARNING, "interface that this host does not have"
+    HOST_OTHER_NAMES = "G354", Severity.WARNING, "protected file with further names"
 
     def __init__(self, number: str, severity: Severity, title: str) -> None:
         self.number = number

@@ -34,6 +34,14 @@ class Loaded(NamedTuple):
         """Whether the set may be enforced: nothing in it was refused."""
         return not has_errors(list(self.diagnostics))
 
+    def with_findings(self, found: Iterable[Diagnostic]) -> Loaded:
+        """The set with further findings, in the order of the files and lines."""
+        order = {name: at for at, name in enumerate(self.texts)}
+        every = sorted(
+            (*self.diagnostics, *found), key=lambda each: (order[each.span.file], each.span.line)
+        )
+        return self._replace(diagnostics=tuple(every))
+
 
 def load(
     files: Iterable[tuple[str, bytes]],

@@ -7,6 +7,8 @@ import datetime as dt
 from pathlib import Path
 
 from guard.analysis.passes import analyse
+from guard.cli.check import with_refused
+from guard.plan import platform
 from guard.plan.shadowed import add_shadowed
 from guard.policy.load import Loaded, load
 
@@ -28,8 +30,8 @@ def included(file: str, path: str) -> tuple[str, bytes]:
     return str(Path(file).parent / path), (directory / path).read_bytes()
 
 
-def judge(*texts: str | bytes) -> Loaded:
-    """Everything that `guard check` finds in files of these texts."""
+def judge(*texts: str | bytes, kernel: str | None = None) -> Loaded:
+    """Everything that `guard check` finds in files of these texts, with --kernel if given."""
     loaded = load(
         [
             (f"{number}.yaml", text if isinstance(text, bytes) else text.encode())
@@ -38,7 +40,10 @@ def judge(*texts: str | bytes) -> Loaded:
         included,
         TODAY,
     )
-    return add_shadowed(analyse(loaded))
+    judged = add_shadowed(with_refused(analyse(loaded)))
+    if kernel is None:
+        return judged
+    return judged.with_findings(platform.find(judged.policies, [platform.read_release(kernel)]))
 
 
 def codes(loaded: Loaded) -> list[str]:
