@@ -173,7 +173,10 @@ def test_every_drop_is_recorded_or_counted_as_not(loaded: Filter) -> None:
     assert len(mine) == counts["recorded"] > 0
     assert counts["recorded"] + counts["suppressed"] + counts["lost"] == counts["packets"] == 1000
     assert counts["suppressed"] >= 750
-    assert [e["suppressed"] for e in mine] == sorted(e["suppressed"] for e in mine)
+    # Each says what went before it; what went after the last waits for the next.
+    told = sum(event["suppressed"] for event in mine)
+    waiting = counts["turn"] >> 16
+    assert told + waiting == counts["suppressed"] and told > 0
     first = mine[0]
     assert (first["source"], first["destination"]) == ((0, 0xC6336407), (0, 0xC0000201))
     assert (first["source_port"], first["destination_port"], first["protocol"]) == (1, 2, 17)
