@@ -201,7 +201,7 @@ OWN = (
     Shape(
         "control.called",
         ("control.called",),
-        "somebody asked something of guard through its socket",
+        "a command changed a running guard, or was to",
         (
             Field("command", Text(), "what"),
             Field("arguments", Many(Text()), "with what"),

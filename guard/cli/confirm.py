@@ -8,6 +8,9 @@ import argparse
 from guard.cli.exits import Exit
 from guard.daemon import confirm, ingress
 
+CHANGES_GUARD = True
+"""A record tells that somebody did this."""
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""

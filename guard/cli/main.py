@@ -133,6 +133,10 @@ def _dispatch(words: list[str]) -> int:
             own, command_line = own[:at], own[at + 1 :]
         arguments = parser.parse_args(own)
         arguments.command = command_line
+        if getattr(module, "CHANGES_GUARD", False):
+            from guard.cli import controls  # noqa: PLC0415 - for these commands only
+
+            return controls.recorded(words[0], own, lambda: module.run(arguments))
         return module.run(arguments)
     if not words or words[0] in ("-h", "--help", "help"):
         print(_overview(), file=sys.stdout if words else sys.stderr)

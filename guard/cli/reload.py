@@ -14,6 +14,9 @@ from guard.kernel import pins
 from guard.kernel.libbpf import Libbpf
 from guard.kernel.pins import Instance
 
+CHANGES_GUARD = True
+"""A record tells that somebody did this."""
+
 HOST_INSTANCE = "host"
 
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import os
 import re
@@ -19,7 +20,7 @@ from guard.cli import spool_options
 from guard.cli.check import print_findings
 from guard.cli.exits import Exit
 from guard.cli.inputs import read_inputs
-from guard.daemon import loop, session
+from guard.daemon import control, loop, session
 from guard.daemon.reload import Reread
 from guard.daemon.session import PlanRefused, Session
 from guard.errors import GuardError
@@ -183,9 +184,21 @@ def _run_host(begun: Session, persist: bool, reread: Reread) -> int:
             "guard: degraded: bpf is not among this kernel's LSMs, and calls can pass guard by",
             file=sys.stderr,
         )
-    number = loop.serve(begun, None, make_logger(StdoutSink(_STDERR)), reread)
+    log = make_logger(StdoutSink(_STDERR))
+    with contextlib.ExitStack() as held:
+        listener = None
+        try:
+            listener = held.enter_context(control.Listener(begun.engine.instance.name, _user))
+        except OSError as error:
+            log.error("what commands do to guard is not recorded", because=str(error))
+        number = loop.serve(begun, None, log, reread, listener)
     _end(begun, signal.Signals(number).name, keep=persist)
     return Exit.CLEAN
+
+
+def _user(uid: int) -> bytes | None:
+    # Every other user is let in by root first, and a directory server is nobody to wait for.
+    return b"root" if uid == 0 else None
 
 
 def _require_canaries(begun: Session) -> None:

@@ -20,6 +20,9 @@ from guard.policy.ingress import Prefix
 from guard.policy.limits_ingress import SET_FILE_SIZE
 from guard.policy.prefixes import Unread, shown
 
+CHANGES_GUARD = True
+"""A record tells that somebody did this."""
+
 EPILOG = """examples:
   guard set add banned 198.51.100.7 --ttl 1h   its packets are dropped for an hour
   guard set add banned - --ttl 4h < list.txt   in bulk: a prefix a line, # comments

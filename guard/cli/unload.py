@@ -14,6 +14,9 @@ from guard.kernel import engine, pins
 from guard.kernel import ingress as kernel_ingress
 from guard.kernel.libbpf import Libbpf
 
+CHANGES_GUARD = True
+"""A record tells that somebody did this."""
+
 FILTER = "ingress"
 """What the ingress filter is called on the command line."""
 

@@ -11,6 +11,7 @@ import time
 from structlog.typing import FilteringBoundLogger
 
 from guard.audit.pace import rest
+from guard.daemon.control import Listener
 from guard.daemon.reload import SIGNAL, Reread, reload
 from guard.daemon.session import MOUNTINFO, Session
 from guard.errors import GuardError
@@ -45,10 +46,12 @@ def serve(
     child: int | None,
     log: FilteringBoundLogger,
     reread: Reread | None = None,
+    control: Listener | None = None,
 ) -> int:
     """Move records until a stop signal comes or ``child`` ends.
 
     ``reread`` reads the policies anew when guard.daemon.reload.SIGNAL asks for it.
+    ``control`` is where commands say what they did to this guard.
 
     Returns the signal's number, or 0 when the child has ended; it is not waited
     for here. A change of the mount table is followed by a new generation; where
@@ -71,6 +74,8 @@ def serve(
                 poll.register(mounts.fileno(), select.POLLPRI)
                 if pidfd >= 0:
                     poll.register(pidfd, select.POLLIN)
+                if control is not None:
+                    poll.register(control.fileno(), select.POLLIN)
             for fileno in session.ring.filenos():
                 everything.register(fileno, select.POLLIN)
             emptied = time.monotonic()
@@ -94,6 +99,8 @@ def serve(
                     due = time.monotonic() + SETTLE_SECONDS
                 if mounts.fileno() in ready:
                     _follow(session, log)
+                if control is not None and control.fileno() in ready:
+                    session.collector.tell(control.records(session.lifecycle.control_called))
                 if wake in ready:
                     number = os.read(wake, 1)[0]
                     if number in STOP_SIGNALS:

@@ -227,13 +227,12 @@ def test_what_waits_behind_a_record_under_way_is_not_missing() -> None:
     kernel, sink = Kernel(), ListSink()
     collect, _, _ = collector(kernel, s=sink)
     kernel.attempt(0)
-    under_way = kernel.ring.reserve(wire_event(cpu=0, sequence=1))
-    kernel.attempts[0] += 1
     kernel.attempt(1)
-    assert under_way is not None
-    # Another processor's record, later in the ring than the one that it waits for.
+    # Numbered first, and then overtaken: its place in the ring is behind its follower's.
     kernel.ring.send(wire_event(cpu=0, sequence=2))
-    kernel.attempts[0] += 1
+    under_way = kernel.ring.reserve(wire_event(cpu=0, sequence=1))
+    kernel.attempts[0] += 2
+    assert under_way is not None
     for _ in range(4):
         collect.collect()
         collect.settle(kernel.counters())

@@ -12,10 +12,12 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from guard.daemon import loop
+from guard.daemon.control import Listener, tell
 from guard.errors import HostError
 
 
@@ -242,3 +244,20 @@ def test_a_signal_ends_the_rest(sessions: Sessions, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(loop, "rest", lambda _moved, _since: 3600.0)
     session = sessions(Collecting(2, lambda _: signalled(signal.SIGTERM)))
     assert loop.serve(session, None, Log()) == signal.SIGTERM  # type: ignore[arg-type]
+
+
+def test_what_commands_say_they_did_is_told_as_records(sessions: Sessions, tmp_path: Path) -> None:
+    session, lines = sessions(Collecting()), []
+
+    def told(more: list[bytes]) -> None:
+        lines.extend(more)
+        signalled(signal.SIGTERM)
+
+    session.collector.tell = told  # type: ignore[attr-defined]
+    session.lifecycle = SimpleNamespace(  # type: ignore[attr-defined]
+        control_called=lambda command, *_: command.encode()
+    )
+    with Listener("host", directory=tmp_path) as listener:
+        assert tell("host", "reload", [], "done", directory=tmp_path)
+        loop.serve(session, None, Log(), None, listener)  # type: ignore[arg-type]
+    assert lines == [b"reload"]
