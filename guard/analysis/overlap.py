@@ -8,9 +8,9 @@ common; those that it leaves together may have one.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from guard.policy.model import PathRule, Policy
+from guard.policy.model import NetRule, PathRule, PathSection, Policy, Rule
 from guard.policy.patterns import expand
 
 _TOLD = -1
@@ -20,11 +20,26 @@ _LITERAL = re.compile(r"[^*?\[{\\]*")
 _BRACES_OR_ESCAPE = re.compile(r"[{\\]")
 
 
-def meeting(policy: Policy) -> list[PathRule]:
+def meeting(policy: Policy) -> list[Rule]:
+    """The rules that may match an object which another one of their section matches."""
+    found: list[Rule] = []
+    for section in (policy.file, policy.exec):
+        if isinstance(section, PathSection):
+            found += meeting_paths(section.rules)
+    if policy.net is not None and len(policy.net.rules) > 1:
+        found += meeting_sockets(policy.net.rules)
+    return found
+
+
+def meeting_sockets(rules: Sequence[NetRule]) -> list[NetRule]:
+    """Those of some net rules that may match an operation which another one matches."""
+    from guard.analysis import overlap_net  # noqa: PLC0415 - many policies have no such section
+
+    return overlap_net.meeting(rules)
+
+
+def meeting_paths(rules: Sequence[PathRule]) -> list[PathRule]:
     """The rules that may match a path which another one matches, in their order."""
-    if policy.file is None:
-        return []
-    rules = policy.file.rules
     starts: list[tuple[bytes, bool, int]] = []
     for number, rule in enumerate(rules):
         for pattern in rule.paths:

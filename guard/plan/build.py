@@ -61,7 +61,7 @@ def build_plan(policies: Sequence[Policy], starts: Sequence[Start] = ()) -> Plan
     executables = subject_units(policies)
     operations = net_units(policies)
     control_groups = cgroup_units(policies)
-    alternatives = _read_all([*paths, *executables, *operations, *control_groups])
+    alternatives = read_all([*paths, *executables, *operations, *control_groups])
     names = (HOST, ANONYMOUS, *starts)
     # What lies before a root that is mounted somewhere is told apart by its bytes.
     roots: list[list[Glob]] = [[(alias.root, ()) for alias in start] for start in names]
@@ -173,7 +173,7 @@ def _add(masks: list[int], rule: Rule, bit: int) -> None:
         masks[4] |= bit
 
 
-def _read_all(units: Sequence[Unit]) -> dict[str, list[Glob]]:
+def read_all(units: Sequence[Unit]) -> dict[str, list[Glob]]:
     """Every pattern's alternatives by text."""
     read: dict[str, list[Glob]] = {}
     for unit in units:

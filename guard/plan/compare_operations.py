@@ -216,7 +216,7 @@ def _sockets(name: str, was: _Side, now: _Side) -> Iterator[OperationChange]:
                 vague.append((reason, found, before[0]))
                 continue
             seen.add(reason)
-            easy = next(_easier(was, now, found, (before, after)), found)
+            easy = next(one for one in easier(found) if _decides(was, now, one, (before, after)))
             yield _change(name, was, now, easy, before[0])
     # An example with its address is easier to read than one without.
     for left, found, allowed in vague:
@@ -225,30 +225,29 @@ def _sockets(name: str, was: _Side, now: _Side) -> Iterator[OperationChange]:
             yield _change(name, was, now, found, allowed)
 
 
-def _easier(
-    was: _Side, now: _Side, found: NetOperation, reasons: tuple[_Reason, _Reason]
-) -> Iterator[NetOperation]:
-    """Operations like this one that are decided for the same reasons, and easier to read."""
+def easier(found: NetOperation) -> Iterator[NetOperation]:
+    """Operations much like this one that are easier to read, then this one itself."""
     has = found.address is not None
     for family, kind, protocol in (*_USUAL, (found.family, found.type, found.protocol)):
-        if has and (family == AF_UNIX or (len(found.address or b"") == 16) != (family == AF_INET6)):
+        version = 6 if family == AF_INET6 else 4
+        if has and (family == AF_UNIX or (len(found.address or b"") == 16) != (version == 6)):
             continue
         if found.name is not None and family != AF_UNIX:
             continue
-        version = 6 if family == AF_INET6 else 4
-        known: list[bytes | None] = [
-            bytes.fromhex(text) for text, one in _EASY if has and one == version
-        ]
-        for address in (*known, found.address):
-            for port in (found.port,) if not has else (443, found.port):
-                tried = NetOperation(found.verb, family, kind, protocol, address, port, found.name)
-                fed = net_bytes(tried)
-                states = [walk(side.plan, side.plan.net, fed) for side in (was, now)]
-                if reasons == (
-                    was.decided(states[:1], Section.NET, found.verb),
-                    now.decided(states[1:], Section.NET, found.verb),
-                ):
-                    yield tried
+        easy = [bytes.fromhex(text) for text, one in _EASY if has and one == version]
+        for port in (443, found.port) if has else (found.port,):
+            for address in (*easy, found.address):
+                yield NetOperation(found.verb, family, kind, protocol, address, port, found.name)
+    yield found
+
+
+def _decides(was: _Side, now: _Side, asked: NetOperation, reasons: tuple[_Reason, _Reason]) -> bool:
+    """Whether an operation is decided for these reasons."""
+    fed = net_bytes(asked)
+    return reasons == tuple(
+        side.decided([walk(side.plan, side.plan.net, fed)], Section.NET, asked.verb)
+        for side in (was, now)
+    )
 
 
 def operation_of(verb: NetVerb, fed: bytes) -> NetOperation:

@@ -12,20 +12,38 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Collection, Iterator, Sequence
+from typing import Any
 
-from guard.analysis.evaluate import decide, rule_matches
-from guard.analysis.overlap import meeting
+from guard.analysis.evaluate import decide
+from guard.analysis.overlap import meeting_paths, meeting_sockets
 from guard.plan.agree import Disagreement
 from guard.plan.build import build_plan
+from guard.plan.classes import Together, together
+from guard.plan.compare_operations import easier, operation_of, path_or_net
 from guard.plan.errors import PlanError
+from guard.plan.languages import net
 from guard.plan.plan import Plan, state_class
 from guard.plan.product import Product, TooLarge
-from guard.plan.units import SUBJECT
+from guard.plan.units import ANONYMOUS_WORD, wants_other_errno
 from guard.policy.codes import Code, Severity
 from guard.policy.diagnostic import Diagnostic, Related, quoted
 from guard.policy.load import Loaded
-from guard.policy.model import Effect, PathOperation, PathRule, Policy, Subject
+from guard.policy.model import (
+    Effect,
+    NetOperation,
+    NetRule,
+    Operation,
+    PathOperation,
+    PathRule,
+    Policy,
+    Subject,
+)
+from guard.policy.operation_text import words
 from guard.policy.source import Span
+from guard.wire.layout import NetVerb, PathVerb, Section
+
+ObjectRule = PathRule | NetRule
+"""Rules about objects that automata classify."""
 
 _TOLD = frozenset((Code.DUPLICATE_RULE, Code.USELESS_ALLOW, Code.USELESS_SECTION, Code.EXCEPT_ALL))
 """Findings that say of a rule, or of them all, that it does nothing."""
@@ -56,23 +74,36 @@ def find(policy: Policy, told: Collection[tuple[str, int]] = ()) -> Iterator[Dia
 
     ``told`` are the places, file and line, of rules that are known to do nothing.
     """
-    if policy.file is None or (policy.file.span.file, policy.file.span.line) in told:
+    for section in (Section.FILE, Section.EXEC, Section.NET):
+        yield from _of_section(policy, section, told)
+
+
+def _of_section(
+    policy: Policy, section: Section, told: Collection[tuple[str, int]]
+) -> Iterator[Diagnostic]:
+    found = path_or_net(policy, section)
+    if found is None or (found.span.file, found.span.line) in told:
         return
-    every = [rule for rule in policy.file.rules if not _told(told, rule.span)]
-    policy = _with(policy, every)
-    rules = meeting(policy)
+    every: list[ObjectRule] = [rule for rule in found.rules if not _told(told, rule.span)]
+    policy = _with(policy, section, every)
+    rules = _meeting(every)
     if not rules:
         return
     try:
-        plan = build_plan([_with(policy, rules)])
+        unneeded = _unneeded(together(_with(policy, section, rules), section), rules)
     except PlanError:
         return  # too large for tables: whoever loads it is told, with the pattern's place
-    unneeded = _unneeded(plan, rules)
-    kept = _with(policy, [rule for rule in every if rule not in unneeded])
+    left_out = {id(rule) for rule in unneeded}
+    kept = _with(policy, section, [rule for rule in every if id(rule) not in left_out])
     for rule in reversed(unneeded):
-        found = _finding(policy, rule, kept)
-        if found is not None:
-            yield found
+        yield _finding(policy, section, rule, kept)
+
+
+def _meeting(rules: Sequence[ObjectRule]) -> list[ObjectRule]:
+    found: list[ObjectRule] = []
+    found += meeting_paths([rule for rule in rules if isinstance(rule, PathRule)])
+    found += meeting_sockets([rule for rule in rules if isinstance(rule, NetRule)])
+    return found
 
 
 def _told(told: Collection[tuple[str, int]], span: Span) -> bool:
@@ -80,71 +111,89 @@ def _told(told: Collection[tuple[str, int]], span: Span) -> bool:
     return any((span.file, line) in told for line in range(span.line, span.end_line + 1))
 
 
-def _with(policy: Policy, rules: Sequence[PathRule]) -> Policy:
+def _with(policy: Policy, section: Section, rules: Sequence[ObjectRule]) -> Policy:
     """The policy with these rules alone, for a subject that costs nothing to compile."""
-    assert policy.file is not None, "only a policy with a file section has rules"
-    section = dataclasses.replace(policy.file, rules=tuple(rules))
-    subject = Subject((), True, False, policy.subject.span)
+    found = path_or_net(policy, section)
+    assert found is not None, "only a policy with the section has rules"
+    changed: Any = dataclasses.replace(found, rules=tuple(rules))  # type: ignore[arg-type]
     return dataclasses.replace(
-        policy, file=section, exec=None, net=None, kernel=None, subject=subject
+        policy,
+        subject=Subject((), True, False, policy.subject.span),
+        file=changed if section is Section.FILE else None,
+        exec=changed if section is Section.EXEC else None,
+        net=changed if section is Section.NET else None,
+        kernel=None,
     )
 
 
-def _unneeded(plan: Plan, rules: Sequence[PathRule]) -> list[PathRule]:
+def _unneeded(classes: Sequence[Together], rules: Sequence[ObjectRule]) -> list[ObjectRule]:
     """Rules that every class can do without, the last first."""
-    classes = [{ref.rule for ref in refs if ref.rule != SUBJECT} for refs in plan.classes]
-    within: list[list[set[int]]] = [[] for _ in rules]
-    for members in classes:
-        for number in members:
-            within[number].append(members)
+    members = [set(one.rules) for one in classes]
+    within: list[list[int]] = [[] for _ in rules]
+    for at, one in enumerate(members):
+        for number in one:
+            within[number].append(at)
     found = []
     for number in reversed(range(len(rules))):
         if any(
-            _needed(rules[number], [rules[other] for other in members if other != number])
-            for members in within[number]
+            _needed(
+                rules[number],
+                [rules[other] for other in members[at] if other != number],
+                classes[at].verbs,
+            )
+            for at in within[number]
         ):
             continue
         found.append(rules[number])
-        for members in within[number]:
-            members.discard(number)
+        for at in within[number]:
+            members[at].discard(number)
     return found
 
 
-def _needed(rule: PathRule, others: Sequence[PathRule]) -> bool:
-    """Whether a path that exactly these rules match would be judged otherwise without this."""
+def _needed(rule: ObjectRule, others: Sequence[ObjectRule], verbs: Collection[int]) -> bool:
+    """Whether an object that exactly these rules match would be judged otherwise without this."""
     for verb in rule.verbs:
+        if verb not in verbs:
+            continue
         rest = [other for other in others if verb in other.verbs]
         if rule.audit and not any(other.audit for other in rest):
             return True
         denied = any(other.effect is Effect.DENY for other in rest)
         if rule.effect is Effect.ALLOW and denied:
             continue
-        if not any(other.effect is rule.effect for other in rest):
+        alike = [other for other in rest if other.effect is rule.effect]
+        if not alike:
+            return True
+        if rule.kill and not any(other.kill for other in alike):
+            return True
+        if wants_other_errno(rule) and not any(map(wants_other_errno, alike)):
             return True
     return False
 
 
-def _finding(policy: Policy, rule: PathRule, kept: Policy) -> Diagnostic | None:
-    path = _example(policy, rule)
-    if path is None:
+def _finding(policy: Policy, section: Section, rule: ObjectRule, kept: Policy) -> Diagnostic:
+    operation = example(policy, section, rule)
+    if operation is None:
         return Diagnostic(
             Code.EXCEPT_ALL,
-            f"the rule {quoted(rule.id)} matches nothing: except takes out every path",
+            f"the rule {quoted(rule.id)} matches nothing"
+            + (": except takes out everything" if rule.excepts else ""),
             rule.span,
         )
-    verb = rule.verbs[0]
-    operation = PathOperation(verb, path.decode("utf-8", "surrogateescape"))
+    if isinstance(operation, NetOperation):
+        operation = next(
+            one for one in easier(operation) if decide(_with(policy, section, [rule]), one).rules
+        )
     decision = decide(kept, operation)
     if decision.allowed != decide(policy, operation).allowed or not decision.deciding:
-        raise Disagreement(f"the rule {rule.id!r} is not useless at {path!r}")
-    shown = path.decode("utf-8", "backslashreplace")
+        raise Disagreement(f"the rule {rule.id!r} is not useless at {operation}")
     effect = decision.deciding[0].effect
     beaten = effect is not rule.effect
     return Diagnostic(
         Code.SHADOWED_RULE,
         f"the rule {quoted(rule.id)} changes nothing: wherever it matches, other rules decide",
         rule.span,
-        f"for example {verb.name.lower()} {quoted(shown)}",
+        f"for example {_shown(operation)}",
         (
             Related(
                 decision.deciding[0].span,
@@ -157,17 +206,64 @@ def _finding(policy: Policy, rule: PathRule, kept: Policy) -> Diagnostic | None:
     )
 
 
-def _example(policy: Policy, rule: PathRule) -> bytes | None:
-    """A shortest path that a rule matches; None if it is proved that there is none."""
-    plan = build_plan([_with(policy, [rule])])
+def _shown(operation: Operation) -> str:
+    if isinstance(operation, PathOperation) and operation.path.startswith("/"):
+        verb, path = words(operation).rsplit(operation.path, 1)[0].rstrip(), operation.path
+        return f"{verb} {quoted(path)}"
+    return words(operation)
+
+
+def example(policy: Policy, section: Section, rule: ObjectRule) -> Operation | None:
+    """A shortest operation that a rule matches; None if it is proved that there is none."""
+    plan = build_plan([_with(policy, section, [rule])])
+    names = [rule.verbs[0]] if section is not Section.NET else rule.verbs
+    for verb in names:
+        if any(path.text == ANONYMOUS_WORD for path in getattr(rule, "paths", ())):
+            return PathOperation(PathVerb(verb), ANONYMOUS_WORD)
+        if section is not Section.NET or verb in _NAMED:
+            found = _path(plan, rule)
+            if found is not None:
+                text = found.decode("utf-8", "surrogateescape")
+                operation: Operation = PathOperation(PathVerb(verb), text)
+                return _checked(policy, section, rule, operation)
+    if section is not Section.NET:
+        return None
+    return _socket(policy, plan, rule)
+
+
+_NAMED = (NetVerb.BIND, NetVerb.CONNECT, NetVerb.SEND)
+
+
+def _path(plan: Plan, rule: ObjectRule) -> bytes | None:
     product = Product([(plan, state) for state in plan.starts[0].groups])
     try:
         for states, key in product.reachable():
             if any(plan.classes[state_class(plan, state)] for state in states):
-                path = product.path(key)
-                if not rule_matches(rule, (path,)):
-                    raise Disagreement(f"the rule {rule.id!r} does not match {path!r}")
-                return path
+                return product.path(key)
     except TooLarge as error:  # one rule is far from so many combinations
         raise Disagreement(f"the rule {rule.id!r} has no end") from error
     return None
+
+
+def _socket(policy: Policy, plan: Plan, rule: ObjectRule) -> Operation | None:
+    language, ends = net()
+    product = Product([(plan, plan.net)], language)
+    vague: Operation | None = None
+    for states, key in product.reachable():
+        if not plan.classes[state_class(plan, states[0])]:
+            continue
+        end = ends[key[-1]]
+        for verb in rule.verbs:
+            if verb not in end.verbs:
+                continue
+            operation = operation_of(NetVerb(verb), product.path(key))
+            if not end.vague or verb is NetVerb.CREATE:
+                return _checked(policy, Section.NET, rule, operation)
+            vague = vague or operation
+    return vague
+
+
+def _checked(policy: Policy, section: Section, rule: ObjectRule, operation: Operation) -> Operation:
+    if not decide(_with(policy, section, [rule]), operation).rules:
+        raise Disagreement(f"the rule {rule.id!r} does not match {operation}")
+    return operation
