@@ -15,8 +15,8 @@ from typing import Generic, TypeVar
 
 from guard.policy import limits
 from guard.policy.codes import Code
-from guard.policy.diagnostic import Related, quoted
-from guard.policy.findings import Findings
+from guard.policy.diagnostic import Fix, Related, quoted
+from guard.policy.findings import Findings, certainly
 from guard.policy.nodes import Scalar
 from guard.policy.source import Span
 from guard.policy.vocabulary import VAR_FORM
@@ -134,6 +134,10 @@ class Named(Generic[_T]):
 
     def _undefined(self, name: str, place: Span) -> None:
         close = self._findings.suggest(name, chain(self._known, self._all))
+        # A variable is part of a pattern, whose place says too little; @names stand alone.
+        sure = None
+        if self.sign.startswith('"'):
+            sure = certainly(name, close, chain(self._known, self._all))
         self._findings.add(
             Code.UNDEFINED,
             f"no {self.noun} {quoted(name)} is defined",
@@ -142,6 +146,7 @@ class Named(Generic[_T]):
             help=f"did you mean '{close}'?"
             if close
             else f"define it under {self.word}: at the top of the policy, or include it",
+            fix=None if sure is None else Fix(place, self.sign.format(sure)),
         )
 
     def close(self) -> None:

@@ -35,6 +35,52 @@ def test_a_certain_edit_is_written_and_the_rest_is_judged(
     assert out == "1 policy, 1 rule: no findings\n"
 
 
+NAMES = """\
+version: 1
+name: demo
+mode: audit
+subject: {host: true}
+lists: {secrets: [/etc/shadow]}   # what nobody reads
+sets: {office: [192.0.2.0/24]}
+file:
+  default: allow
+  rules:
+    - {deny: write, path: "@secrets"}
+    - {deny: read, path: ["@secrts", /etc/gshadow]}   # nor this
+net:
+  default: allow
+  rules:
+    - {deny: connect, to: '@ofice'}  # far
+    - {deny: bind, to: "@loopbak"}
+"""
+
+
+def test_a_misspelt_name_of_a_definition_is_mended_and_comments_stay(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (here / "p.yaml").write_text(NAMES)
+    assert main(["check", "--fix", "p.yaml"]) == Exit.CLEAN
+    mended = (
+        NAMES.replace('"@secrts"', '"@secrets"')
+        .replace("'@ofice'", '"@office"')
+        .replace('"@loopbak"', '"@loopback"')
+    )
+    assert (here / "p.yaml").read_text() == mended
+    assert capsys.readouterr().err == (
+        "fixed p.yaml:11:27: no list 'secrts' is defined\n"
+        "fixed p.yaml:15:27: no set 'ofice' is defined\n"
+        "fixed p.yaml:16:24: no set 'loopbak' is defined\n"
+    )
+
+
+def test_a_name_that_two_definitions_are_as_near_to_is_not_mended(here: Path) -> None:
+    text = NAMES.replace("{secrets: [/etc/shadow]}", "{secrets: [/etc/shadow], secretz: [/x]}")
+    text = text.replace("@secrts", "@secret").replace("'@ofice'", '"@office"')
+    (here / "p.yaml").write_text(text)
+    assert main(["check", "--fix", "p.yaml"]) == Exit.FINDINGS
+    assert '"@secret"' in (here / "p.yaml").read_text()
+
+
 def test_what_is_left_still_fails_the_check(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (here / "p.yaml").write_text(BAD + "    - deny: open\n      path: /x\n")
     assert main(["check", "--fix", "p.yaml"]) == Exit.FINDINGS

@@ -10,7 +10,7 @@ import pytest
 from guard.policy import limits
 from guard.policy.findings import certainly, one_slip
 from guard.policy.mend import mend
-from tests.policy.corpus import BAD, GOOD, codes, judge, with_rules
+from tests.policy.corpus import BAD, GOOD, codes, included, judge, with_rules
 
 
 def mended(text: str) -> str:
@@ -109,8 +109,8 @@ def test_random_damage_is_never_made_worse() -> None:
             at = chance.randrange(len(text) - 1)
             text[at], text[at + 1] = text[at + 1], text[at]
         data = "".join(text).encode()
-        result = mend("p.yaml", data)
+        result = mend("p.yaml", data, included)
         made += bool(result.done)
         assert errors(result.data) <= errors(data) - len(result.done)
-        assert mend("p.yaml", result.data) == (result.data, ())
+        assert mend("p.yaml", result.data, included) == (result.data, ())
     assert made > 20
