@@ -105,7 +105,7 @@ def _do(
     content: Prefixes | list[Prefix],
     seconds: int | None,
 ) -> int:
-    ingress_sets.sweep(found)
+    ingress_sets.tidy(found)
     match arguments.action:
         case "add":
             return _add(arguments, found, list(content), seconds)
