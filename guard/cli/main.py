@@ -46,6 +46,7 @@ COMMANDS: dict[str, Command] = {
     "diff": Command("guard.cli.diff", "what a change of policies allows or denies"),
     "why": Command("guard.cli.why", "which policies and rules decide one operation"),
     "fmt": Command("guard.cli.fmt", "policies in canonical form, comments kept"),
+    "convert": Command("guard.cli.convert", "policies of other products as guard's"),
     "explain": Command("guard.cli.explain", "what a finding's code means, with examples"),
     "schema": Command("guard.cli.schema", "the JSON Schema of policies or audit records"),
     "completion": Command("guard.cli.completion", "completion of this command line in a shell"),
