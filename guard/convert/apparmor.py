@@ -183,6 +183,17 @@ class _Profile:
             return
         comment = f"{self._head.span}: AppArmor does not ask"
         policy.add(Draft("file", "allow", ("ioctl",), (("path", ("/**",)),), comment))
+        key, programs = policy.subject
+        if key == "exe":
+            # guard's policy is asked when its own program begins, AppArmor's profile is not.
+            policy.add(Draft("exec", "allow", ("exec",), (("path", programs),), comment))
+            self._lose(
+                self._head,
+                "the program may execute itself again, under the same policy: guard does not tell"
+                " that from its first start",
+                Change.LOOSER,
+                True,
+            )
         self._lose(
             self._head,
             "guard asks for setting times and extended attributes, for a script's interpreter, and"

@@ -50,11 +50,13 @@ def file_rule(words: tuple[str, ...]) -> FileRule | None:
         if len(words) == 1:
             return FileRule("", frozenset(), True)
         words = words[1:]
+    if words[:1] == ("link",):
+        return None
     if len(words) == 4 and words[2] == "->" and any(map(_is_path, words[:2])):
         raise Inexact("it changes to another profile, and guard's policies have no transitions")
     if len(words) != 2:
         return None
-    if words[0] == "link" or (not _is_path(words[0]) and not _is_path(words[1])):
+    if not _is_path(words[0]) and not _is_path(words[1]):
         return None
     path, mode = words if _is_path(words[0]) else words[::-1]
     if not _MODE.fullmatch(mode):
