@@ -107,6 +107,29 @@ def test_a_changed_policy_is_read_again_and_a_wrong_one_is_not_taken(
     assert fresh.connects(80)
 
 
+def test_an_interface_that_comes_back_is_filtered_again_by_whoever_attends(
+    fresh: Running, policy: Path
+) -> None:
+    fresh.lab.wire("gi1", "gp1", "10.79.0.1", "10.79.0.2")
+    policy.write_text(POLICY.replace(f"[{HOST_IF}]", f"[{HOST_IF}, gi1]"))
+    run = Run(fresh, str(policy))
+    run.says()
+    run.says()
+    assert not fresh.connects(81, "10.79.0.1")
+    fresh.lab.host.run("ip", "link", "del", "gi1")
+    deadline = time.monotonic() + 30
+    while fresh.guard("ingress", "status").returncode != 1:
+        assert time.monotonic() < deadline
+    fresh.lab.wire("gi1", "gp1", "10.79.0.1", "10.79.0.2")
+    while fresh.guard("ingress", "status").returncode != 0:
+        assert time.monotonic() < deadline
+    assert fresh.connects(80, "10.79.0.1")
+    assert not fresh.connects(81, "10.79.0.1")
+    code, records, _ = run.end()
+    told = [one["because"] for one in records if one["event"] == "ingress.interface"]
+    assert (code, told) == (0, ["interface gi1 is gone", "interface gi1 is back and filtered"])
+
+
 def test_what_is_not_confirmed_is_undone_though_guard_was_killed(
     fresh: Running, policy: Path
 ) -> None:
