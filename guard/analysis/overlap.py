@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from guard.policy.model import NetRule, PathRule, PathSection, Policy, Rule
+from guard.policy.model import Effect, Mode, NetRule, PathRule, PathSection, Policy, Rule
 from guard.policy.patterns import expand
 
 _TOLD = -1
@@ -84,3 +84,40 @@ def _starts(text: str) -> Iterator[tuple[bytes, bool]]:
                 break
             literal.append(token)
         yield bytes(literal), len(literal) == len(tokens)
+
+
+def may_clash(policy: Policy, other: Policy) -> bool:
+    """Whether two policies may be for the same tasks, and the other may deny what the one allows.
+
+    A quick sieve: what it lets through may still be fine.
+    """
+    kinds = [
+        (one.subject.host, bool(one.subject.exe), bool(one.subject.users), bool(one.subject.groups))
+        for one in (policy, other)
+    ]
+    if kinds[0] != kinds[1] and not policy.subject.host and not other.subject.host:
+        return False
+    pairs = (
+        (policy.file, other.file),
+        (policy.exec, other.exec),
+        (policy.net, other.net),
+        (policy.kernel, other.kernel),
+    )
+    return any(
+        mine is not None
+        and theirs is not None
+        and any(rule.effect is Effect.ALLOW for rule in mine.rules)
+        and (
+            theirs.default is Effect.DENY
+            or any(rule.effect is Effect.DENY for rule in theirs.rules)
+        )
+        for mine, theirs in pairs
+    )
+
+
+def any_clash(policies: Sequence[Policy]) -> bool:
+    """Whether some two enforcing policies of a set may clash."""
+    enforcing = [one for one in policies if one.mode is Mode.ENFORCE]
+    return any(
+        may_clash(one, other) for one in enforcing for other in enforcing if one is not other
+    )

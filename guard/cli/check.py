@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import TextIO
 
-from guard.analysis.overlap import meeting
+from guard.analysis.overlap import any_clash, meeting
 from guard.analysis.passes import analyse
 from guard.analysis.size import surely_fits
 from guard.cli.exits import Exit
@@ -129,7 +129,7 @@ def with_refused(loaded: Loaded) -> Loaded:
 
 def with_tables(loaded: Loaded) -> Loaded:
     """The set with what only tables can prove; most policies do without, and start quicker."""
-    if not any(map(meeting, loaded.policies)):
+    if not any(map(meeting, loaded.policies)) and not any_clash(loaded.policies):
         return loaded
     from guard.plan.shadowed import add_shadowed  # noqa: PLC0415 - only when rules may meet
 

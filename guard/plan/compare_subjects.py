@@ -8,7 +8,7 @@ name and its number are taken for different ones.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from guard.analysis.evaluate import cgroup_applies, subject_applies
 from guard.plan.agree import Disagreement
@@ -63,7 +63,7 @@ def _only(policy: Policy, other: Policy) -> tuple[bytes, str] | None:
     if against == "host":
         return None
     if kind == against and kind in ("exe", "cgroup"):
-        witness = _walk(policy, other, kind)
+        witness = _walk((policy,), (other,), kind)
         return None if witness is None else (witness, "")
     if kind == against:
         left = sorted(accounts(policy.subject) - accounts(other.subject))
@@ -74,9 +74,38 @@ def _only(policy: Policy, other: Policy) -> tuple[bytes, str] | None:
     if kind == "host":
         return _ANYBODY, outside
     if kind in ("exe", "cgroup"):
-        witness = _walk(policy, None, kind)
+        witness = _walk((policy,), (), kind)
         return None if witness is None else (witness, outside)
     return min(accounts(policy.subject)).encode(), outside
+
+
+def covers(policy: Policy, other: Policy) -> bool:
+    """Whether every task of ``other`` is certainly the subject of ``policy``; what such a task
+    executes later is not looked at.
+    """
+    kind = subject_kind(policy.subject)
+    if kind == "host":
+        return True
+    return subject_kind(other.subject) == kind and _only(other, policy) is None
+
+
+def member(policy: Policy, other: Policy) -> tuple[str, bytes] | None:
+    """A task that is certainly the subject of both, by its kind; None if none is known."""
+    if subject_kind(policy.subject) == "host":
+        policy, other = other, policy
+    kind = subject_kind(policy.subject)
+    if kind in ("host", "user", "group"):
+        both = accounts(policy.subject)
+        if subject_kind(other.subject) != "host":
+            both &= accounts(other.subject) if subject_kind(other.subject) == kind else frozenset()
+        if kind == "host":
+            return kind, _ANYBODY
+        return (kind, min(both).encode()) if both else None
+    if subject_kind(other.subject) not in ("host", kind):
+        return None
+    beside = None if subject_kind(other.subject) == "host" else other
+    found = _walk((policy,) if beside is None else (policy, beside), (), kind)
+    return None if found is None else (kind, found)
 
 
 def accounts(subject: Subject) -> frozenset[str]:
@@ -88,29 +117,30 @@ def _outside(policy: Policy, kind: str) -> str | None:
     """How a task is not the subject of a policy; None if every task is."""
     if kind in ("user", "group"):
         return f"of another {kind} than {', '.join(sorted(accounts(policy.subject)))}"
-    found = _walk(None, policy, kind)
+    found = _walk((), (policy,), kind)
     if found is None:
         return None
     shown = found.decode("utf-8", "backslashreplace")
     return f"whose executable is {shown}" if kind == "exe" else f"in the control group {shown}"
 
 
-def _walk(inside: Policy | None, outside: Policy | None, kind: str) -> bytes | None:
-    """A shortest path that is the subject of the one, and is not of the other."""
-    sides = [policy for policy in (inside, outside) if policy is not None]
+def _walk(inside: Sequence[Policy], outside: Sequence[Policy], kind: str) -> bytes | None:
+    """A shortest path that is the subject of the first, and not of the others."""
+    sides = [*inside, *outside]
+    wanted = [True] * len(inside) + [False] * len(outside)
     plans = [build_plan([policy]) for policy in sides]
     product = Product([(plan, _start(plan, kind)) for plan in plans])
     for states, key in product.reachable():
         covered = [
             bool(state_row(plan, state, 0)[0]) for plan, state in zip(plans, states, strict=True)
         ]
-        if covered != [policy is inside for policy in sides]:
+        if covered != wanted:
             continue
         path = product.path(key)
         if path == b"/" and kind == "exe":  # a directory, and no executable
             continue
         applies = subject_applies if kind == "exe" else cgroup_applies
-        if [applies(policy, path) for policy in sides] != covered:
+        if [applies(policy, path) for policy in sides] != wanted:
             raise Disagreement(f"{kind} {path!r} is not what tables say")
         return path
     return None

@@ -12,7 +12,7 @@ from __future__ import annotations
 import sys
 from array import array
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from guard.plan.languages import PATHS, Language
 from guard.plan.plan import CELL, Plan
@@ -39,9 +39,12 @@ class Product:
         self._moves = _moves([plan for plan, _ in machines], language)
         self._from: dict[States, tuple[States, int] | None] = {}
 
-    def reachable(self) -> Iterator[tuple[States, States]]:
+    def reachable(
+        self, alive: Callable[[States], bool] = lambda _: True
+    ) -> Iterator[tuple[States, States]]:
         """State words, one for each automaton, that some string leads to; and the key that
-        ``path`` takes, whose last number is the language's phase. Raises TooLarge.
+        ``path`` takes, whose last number is the phase. What is not ``alive`` is not gone on
+        from, and not given. Raises TooLarge.
         """
         came = self._from
         ends, following = self._language.ends, self._language.following
@@ -63,7 +66,7 @@ class Product:
                     ),
                     phase,
                 )
-                if reached not in came:
+                if reached not in came and alive(reached):
                     if len(came) >= MOST:
                         raise TooLarge
                     came[reached] = key, byte

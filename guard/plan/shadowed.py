@@ -15,7 +15,7 @@ from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 from guard.analysis.evaluate import decide
-from guard.analysis.overlap import meeting_paths, meeting_sockets
+from guard.analysis.overlap import any_clash, meeting_paths, meeting_sockets
 from guard.plan.agree import Disagreement
 from guard.plan.build import build_plan
 from guard.plan.classes import Together, together
@@ -60,6 +60,10 @@ def add_shadowed(loaded: Loaded) -> Loaded:
         return loaded
     told = {(each.span.file, each.span.line) for each in loaded.diagnostics if each.code in _TOLD}
     found = [each for policy in loaded.policies for each in find(policy, told)]
+    if any_clash(loaded.policies):
+        from guard.plan import unmet  # noqa: PLC0415 - it builds on this module
+
+        found += unmet.find(loaded.policies)
     if not found:
         return loaded
     order = {name: at for at, name in enumerate(loaded.texts)}
@@ -85,16 +89,16 @@ def _of_section(
     if found is None or (found.span.file, found.span.line) in told:
         return
     every: list[ObjectRule] = [rule for rule in found.rules if not _told(told, rule.span)]
-    policy = _with(policy, section, every)
+    policy = with_rules(policy, section, every)
     rules = _meeting(every)
     if not rules:
         return
     try:
-        unneeded = _unneeded(together(_with(policy, section, rules), section), rules)
+        unneeded = _unneeded(together(with_rules(policy, section, rules), section), rules)
     except PlanError:
         return  # too large for tables: whoever loads it is told, with the pattern's place
     left_out = {id(rule) for rule in unneeded}
-    kept = _with(policy, section, [rule for rule in every if id(rule) not in left_out])
+    kept = with_rules(policy, section, [rule for rule in every if id(rule) not in left_out])
     for rule in reversed(unneeded):
         yield _finding(policy, section, rule, kept)
 
@@ -111,7 +115,7 @@ def _told(told: Collection[tuple[str, int]], span: Span) -> bool:
     return any((span.file, line) in told for line in range(span.line, span.end_line + 1))
 
 
-def _with(policy: Policy, section: Section, rules: Sequence[ObjectRule]) -> Policy:
+def with_rules(policy: Policy, section: Section, rules: Sequence[ObjectRule]) -> Policy:
     """The policy with these rules alone, for a subject that costs nothing to compile."""
     found = path_or_net(policy, section)
     assert found is not None, "only a policy with the section has rules"
@@ -182,7 +186,9 @@ def _finding(policy: Policy, section: Section, rule: ObjectRule, kept: Policy) -
         )
     if isinstance(operation, NetOperation):
         operation = next(
-            one for one in easier(operation) if decide(_with(policy, section, [rule]), one).rules
+            one
+            for one in easier(operation)
+            if decide(with_rules(policy, section, [rule]), one).rules
         )
     decision = decide(kept, operation)
     if decision.allowed != decide(policy, operation).allowed or not decision.deciding:
@@ -193,7 +199,7 @@ def _finding(policy: Policy, section: Section, rule: ObjectRule, kept: Policy) -
         Code.SHADOWED_RULE,
         f"the rule {quoted(rule.id)} changes nothing: wherever it matches, other rules decide",
         rule.span,
-        f"for example {_shown(operation)}",
+        f"for example {shown(operation)}",
         (
             Related(
                 decision.deciding[0].span,
@@ -206,7 +212,8 @@ def _finding(policy: Policy, section: Section, rule: ObjectRule, kept: Policy) -
     )
 
 
-def _shown(operation: Operation) -> str:
+def shown(operation: Operation) -> str:
+    """An operation in a finding's words."""
     if isinstance(operation, PathOperation) and operation.path.startswith("/"):
         verb, path = words(operation).rsplit(operation.path, 1)[0].rstrip(), operation.path
         return f"{verb} {quoted(path)}"
@@ -215,7 +222,7 @@ def _shown(operation: Operation) -> str:
 
 def example(policy: Policy, section: Section, rule: ObjectRule) -> Operation | None:
     """A shortest operation that a rule matches; None if it is proved that there is none."""
-    plan = build_plan([_with(policy, section, [rule])])
+    plan = build_plan([with_rules(policy, section, [rule])])
     names = [rule.verbs[0]] if section is not Section.NET else rule.verbs
     for verb in names:
         if any(path.text == ANONYMOUS_WORD for path in getattr(rule, "paths", ())):
@@ -264,6 +271,6 @@ def _socket(policy: Policy, plan: Plan, rule: ObjectRule) -> Operation | None:
 
 
 def _checked(policy: Policy, section: Section, rule: ObjectRule, operation: Operation) -> Operation:
-    if not decide(_with(policy, section, [rule]), operation).rules:
+    if not decide(with_rules(policy, section, [rule]), operation).rules:
         raise Disagreement(f"the rule {rule.id!r} does not match {operation}")
     return operation

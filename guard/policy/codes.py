@@ -109,6 +109,8 @@ class Code(enum.Enum):
     WEAKER_ON_KERNEL = "G331", Severity.WARNING, "less exact on a kernel"
     NOT_COMPILABLE = "G332", Severity.ERROR, "more than the tables can hold"
     STOPS_ITSELF = "G340", Severity.WARNING, "policy that stops the programs it is for"
+    NEVER_MET = "G341", Severity.WARNING, "allow rule that another policy makes vain"
+    NOTHING_IN_COMMON = "G342", Severity.WARNING, "policies with nothing in common"
     HOST_LINK = "G350", Severity.WARNING, "path that is a symbolic link on this host"
     HOST_NO_PATH = "G351", Severity.WARNING, "path that this host does not have"
     HOST_NO_SUBJECT = "G352", Severity.WARNING, "subject that this host does not have"
