@@ -9,7 +9,8 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from guard.cli.exits import Exit
-from guard.daemon.session import MOUNTINFO, require_root
+from guard.daemon.hostplan import MOUNTINFO
+from guard.daemon.session import require_root
 from guard.errors import GuardError, HostError
 from guard.kernel import engine, features, pins
 from guard.kernel.features import Features

@@ -20,11 +20,13 @@ from guard.cli import spool_options
 from guard.cli.check import print_findings
 from guard.cli.exits import Exit
 from guard.cli.inputs import read_inputs
-from guard.daemon import control, loop, session
+from guard.daemon import adopt, control, loop, session
+from guard.daemon.hostplan import PlanRefused
 from guard.daemon.reload import Reread
-from guard.daemon.session import PlanRefused, Session
+from guard.daemon.session import Session
 from guard.errors import GuardError
 from guard.kernel import engine
+from guard.plan.bits import is_retired
 from guard.policy.codes import Severity
 from guard.policy.load import Loaded
 from guard.policy.model import Policy, Subject
@@ -41,7 +43,7 @@ _STDERR = 2
 
 EPILOG = """examples:
   guard run policies/                      enforce until interrupted, then take it off
-  guard run --persist policies/            leave it enforced; `guard unload` takes it off
+  guard run --persist policies/            leave it enforced; the next `guard run` takes it over
   guard run nginx.yaml -- ./start-nginx    the policies hold for this command's processes only
   guard run --confirm 30s edge.yaml        its ingress filter is undone unless guard confirm is said
 Audit records go to standard output as lines of JSON, to --log FILE, or chained to --spool DIR.
@@ -117,17 +119,22 @@ def _run_gates(
     spooled = spool_options.spooled(arguments)
     loop.hold_signals()
     try:
-        begun = session.start(
-            policies,
-            name,
-            bool(command),
-            {} if spooled else {"log": sink},
-            exempt=not command,
-            allow_degraded=arguments.allow_degraded,
-            spooled=spooled,
-        )
+        sinks: dict[str, Sink] = {} if spooled else {"log": sink}
+        standing = None if command else adopt.standing(name)
+        if standing is not None:
+            begun = adopt.adopt(standing, policies, sinks, arguments.allow_degraded, spooled)
+        else:
+            begun = session.start(
+                policies,
+                name,
+                bool(command),
+                sinks,
+                exempt=not command,
+                allow_degraded=arguments.allow_degraded,
+                spooled=spooled,
+            )
     except PlanRefused as error:
-        _refuse(error)
+        _refuse(error, standing is not None)
         return Exit.FINDINGS
     if command:
         return _run_command(begun, command)
@@ -161,21 +168,23 @@ def _for_tree(policy: Policy) -> Policy:
     return dataclasses.replace(policy, subject=subject)
 
 
-def _refuse(error: PlanRefused) -> None:
+def _refuse(error: PlanRefused, adopting: bool) -> None:
     where = f"{error.cause.span}: " if error.cause.span else ""
     print(f"guard: {where}{error}", file=sys.stderr)
     if error.remedy:
         print(f"  remedy: {error.remedy}", file=sys.stderr)
-    print("guard: nothing was loaded", file=sys.stderr)
+    kept = "what is loaded stays in force" if adopting else "nothing was loaded"
+    print(f"guard: {kept}", file=sys.stderr)
 
 
 def _run_host(begun: Session, persist: bool, reread: Reread) -> int:
     _require_canaries(begun)
     begun.reloadable = True
     begun.redescribe()
-    count = len(begun.policies)
+    count = sum(not is_retired(policy) for policy in begun.policies)
+    took = f" (took over {begun.engine.instance.name!r})" if begun.adopted else ""
     print(
-        f"guard: enforcing {count} {'policy' if count == 1 else 'policies'}; "
+        f"guard: enforcing {count} {'policy' if count == 1 else 'policies'}{took}; "
         f"every hook's canary was caught",
         file=sys.stderr,
     )
@@ -202,14 +211,15 @@ def _user(uid: int) -> bytes | None:
 
 
 def _require_canaries(begun: Session) -> None:
-    """Raise GuardError, with nothing left loaded, unless every hook really acts."""
+    """Raise GuardError unless every hook really acts; what was loaded for this is taken off."""
     problems = [one for one in begun.canaries() if one.problem is not None]
     if problems:
-        _end(begun, "canary failed", keep=False)
+        _end(begun, "canary failed", keep=begun.adopted)
+        left = "what was there is still there" if begun.adopted else "nothing was left loaded"
         listed = "; ".join(f"{one.hook.name.lower()}: {one.problem}" for one in problems)
         raise GuardError(
             f"the kernel took the programs but does not enforce them ({listed})",
-            remedy="see `guard doctor`; nothing was left loaded",
+            remedy=f"see `guard doctor`; {left}",
         )
 
 

@@ -80,6 +80,7 @@ def _instance(libbpf: Libbpf, kernel: features.Features, instance: Instance) -> 
     shown: dict[str, Any] = {"name": instance.name, "pins": str(instance.directory)}
     try:
         told = about.read(libbpf, instance)
+        about.require_layout(instance, told)
         attachment = Attachment(told.get("attachment", Attachment.LSM.value))
         opened = engine.adopt(libbpf, instance, told["bits"], told["host"], attachment)
     except (HostError, KeyError, OSError) as error:

@@ -12,8 +12,9 @@ from structlog.typing import FilteringBoundLogger
 
 from guard.audit.pace import rest
 from guard.daemon.control import Listener
+from guard.daemon.hostplan import MOUNTINFO
 from guard.daemon.reload import SIGNAL, Reread, reload
-from guard.daemon.session import MOUNTINFO, Session
+from guard.daemon.session import Session
 from guard.errors import GuardError
 
 # How often the kernel's counters are compared with what arrived.

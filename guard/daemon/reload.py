@@ -14,7 +14,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from guard.audit.lifecycle import Finding
-from guard.daemon.session import PlanRefused, Session, process_start
+from guard.daemon.hostplan import PlanRefused
+from guard.daemon.session import Session, process_start
 from guard.errors import GuardError, HostError
 from guard.kernel import about
 from guard.kernel.libbpf import Libbpf
@@ -89,8 +90,8 @@ def ask(libbpf: Libbpf, instance: Instance) -> dict[str, Any]:
     if process_start(told["pid"]) != told["pid_started"]:
         raise HostError(
             f"nobody attends the instance {instance.name!r}: its guard has ended",
-            remedy="what is loaded goes on enforcing; `guard run --name NEW` beside it and"
-            f" `guard unload {instance.name}` then leave no gap",
+            remedy="what is loaded goes on enforcing; `guard run --name"
+            f" {instance.name} FILE...` takes it over, without a gap",
         )
     if not told.get("reloadable"):
         raise HostError(

@@ -7,10 +7,7 @@ below is given its parts here and finds nothing by itself.
 
 from __future__ import annotations
 
-import contextlib
-import grp
 import os
-import pwd
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -34,37 +31,27 @@ from guard.audit.sequence import Sequences
 from guard.audit.sinks import FanOut, Sink
 from guard.audit.trail import Trail
 from guard.daemon import canary
+from guard.daemon.hostplan import MOUNTINFO, plan_for
 from guard.daemon.index import GenerationIndex
 from guard.daemon.stream import Spooled, open_stream, open_trail
-from guard.errors import GuardError, HostError
-from guard.kernel import about, engine, features, pins
+from guard.errors import HostError
+from guard.kernel import about, engine, features, pins, progress
 from guard.kernel.attachment import Attachment
+from guard.kernel.attendance import attend
 from guard.kernel.engine import RINGS, Engine
 from guard.kernel.features import Features
+from guard.kernel.grow import grow
 from guard.kernel.labels import Label
 from guard.kernel.libbpf import Libbpf, LibbpfError
+from guard.kernel.progress import Progress
 from guard.plan.bits import is_retired
 from guard.plan.encode import encode
-from guard.plan.errors import PlanError
-from guard.plan.host import HostPlan, build_host_plan
-from guard.plan.ids import HostNames, wanted_names
+from guard.plan.host import HostPlan
 from guard.plan.index import index_plan
-from guard.plan.mounts import Mount, parse_mountinfo
-from guard.plan.plan import state_class, walk
 from guard.plan.units import section_rules
 from guard.policy.model import Policy
 from guard.version import VERSION
 from guard.wire.layout import Section, TaskFlag
-
-MOUNTINFO = Path("/proc/self/mountinfo")
-
-
-class PlanRefused(GuardError):
-    """The policies cannot be compiled for this host; ``cause`` says which pattern and why."""
-
-    def __init__(self, cause: PlanError) -> None:
-        self.cause = cause
-        super().__init__(str(cause), remedy=getattr(cause, "help", None))
 
 
 @dataclass
@@ -91,6 +78,10 @@ class Session:
     reloads: int = 0
     reload_problem: str | None = None
     plan: HostPlan | None = None
+    epoch: str = ""
+    adopted: bool = False
+    progress: Progress | None = None
+    attendance: int | None = None
 
     def label(self, pid: int) -> None:
         """Put a process under all policies, as the root of the tree they hold for."""
@@ -105,8 +96,12 @@ class Session:
 
         Raises PlanRefused or HostError; the old generation is then still in force.
         """
-        plan, canary_class = _plan(self.policies)
-        self.engine.require(self.features, self.policies)
+        plan, canary_class = plan_for(self.policies)
+        grow(self.engine, self.features, self.policies)
+        self.enforce(plan, canary_class)
+
+    def enforce(self, plan: HostPlan, canary_class: int) -> None:
+        """Switch to the tables of a plan for ``policies``. Raises HostError or PlanError."""
         generation = self.generation + 1
         tables = encode(plan, generation)
         # Known before the first event of the new generation can come.
@@ -147,17 +142,24 @@ class Session:
         described["reloadable"] = self.reloadable
         described["reloads"] = self.reloads
         described["reload_problem"] = self.reload_problem
+        described["epoch"], described["layout"] = self.epoch, about.layout()
         described["index"] = index_plan(plan).to_json()
         about.write(self.engine.libbpf, self.engine.instance, described)
 
     def settle(self) -> None:
         """Compare the kernel's counters with what arrived, and report what is missing."""
         self.enrichment.settle()
-        self.collector.settle(self.counters())
+        counters = self.counters()
+        self.collector.settle(counters)
         missed = self.engine.misses()
         if missed > self.missed:
             fresh, self.missed = missed - self.missed, missed
             self.collector.tell([self.lifecycle.lost(LossCause.PASSED_BY, fresh)])
+        self._note_told(counters)
+
+    def _note_told(self, counters: Sequence[Counters]) -> None:
+        if self.progress is not None:
+            self.progress.tell(self.missed, [one.dropped for one in counters])
 
     def counters(self) -> list[Counters]:
         """Each CPU's counters, now."""
@@ -165,12 +167,22 @@ class Session:
 
     def finish(self, because: str, enforcing: bool) -> None:
         """Deliver what is in the ring, say that guard stops, and close everything."""
-        self.collector.finish(self.counters(), self.lifecycle.stopped(because, enforcing))
+        counters = self.counters()
+        self.collector.finish(counters, self.lifecycle.stopped(because, enforcing))
+        self._note_told(counters)
+        self.let_go()
+
+    def let_go(self) -> None:
+        """Close everything without a word: what waits in the rings stays there."""
         self.sinks.close()
         if self.trail is not None:
             self.trail.close()
         self.ring.close()
         self.engine.close()
+        if self.progress is not None:
+            self.progress.close()
+        if self.attendance is not None:
+            os.close(self.attendance)
 
 
 def start(
@@ -196,7 +208,7 @@ def start(
     pins.require_bpffs(MOUNTINFO.read_text(errors="surrogateescape"))
     libbpf = Libbpf()
     found = features.probe(libbpf, os.uname().release)
-    plan, canary_class = _plan(policies)
+    plan, canary_class = plan_for(policies)
     tables = encode(plan, 1)
     attachment = features.attachment(found)
     features.require_sound(attachment, found, allow_degraded)
@@ -206,11 +218,15 @@ def start(
     except LibbpfError as error:
         raise features.refusal(error, found) from error
     try:
+        # Waits at most for somebody who finds that nothing is described yet.
+        attendance = attend(loaded.instance, wait=True)
         index = GenerationIndex(index_plan(plan))
         indexes = {1: index}
-        session = _stream(
+        session = compose(
             loaded, found, tuple(policies), tree, sinks, indexes, canary_class, spooled
         )
+        session.attendance = attendance
+        session.progress = progress.begin(libbpf, loaded.instance)
         session.degraded = attachment is Attachment.FMOD_RET and found.preemptible
         session.describe(plan)
         if exempt:
@@ -234,48 +250,7 @@ def require_root() -> None:
         )
 
 
-def _plan(policies: Sequence[Policy]) -> tuple[HostPlan, int]:
-    """The plan for the mount table as it is, and the class of the canary's file in it."""
-    mounts = parse_mountinfo(MOUNTINFO.read_bytes())
-    try:
-        plan = build_host_plan(policies, mounts, host_names(policies))
-    except PlanError as error:
-        raise PlanRefused(error) from error
-    return plan, _canary_class(plan, mounts)
-
-
-def host_names(policies: Sequence[Policy]) -> HostNames:
-    """The numbers of the users and groups that policies name and this host has."""
-    users, groups = wanted_names(policies)
-    found_users: dict[str, int] = {}
-    found_groups: dict[str, int] = {}
-    for name in users:
-        with contextlib.suppress(KeyError):
-            found_users[name] = pwd.getpwnam(name).pw_uid
-    for name in groups:
-        with contextlib.suppress(KeyError):
-            found_groups[name] = grp.getgrnam(name).gr_gid
-    return HostNames(found_users, found_groups)
-
-
-def _canary_class(plan: HostPlan, mounts: Sequence[Mount]) -> int:
-    """The class in the first automaton that the kernel must find for the canary's file."""
-    path = canary.CANARY_PATH.encode()
-    # The mount that the path is reached through: the innermost, and of several
-    # on one place the last.
-    mount = max(
-        (m for m in mounts if path.startswith(m.mountpoint.rstrip(b"/") + b"/")),
-        key=lambda m: len(m.mountpoint),
-    )
-    for later in mounts:
-        if later.mountpoint == mount.mountpoint:
-            mount = later
-    inside = mount.root.rstrip(b"/") + path.removeprefix(mount.mountpoint.rstrip(b"/"))
-    start = plan.start(mount.device).groups[0]
-    return state_class(plan.plan, walk(plan.plan, start, inside))
-
-
-def _stream(
+def compose(
     loaded: Engine,
     found: Features,
     policies: tuple[Policy, ...],
@@ -284,13 +259,22 @@ def _stream(
     indexes: dict[int, GenerationIndex],
     canary_class: int,
     spooled: Spooled | None,
+    epoch: str | None = None,
+    told: Sequence[Counters] | None = None,
 ) -> Session:
+    """A session over a loaded instance: its rings, and where records go.
+
+    ``epoch`` and ``told`` are of an instance that another guard loaded: what its records
+    are counted in, and the losses that were told of.
+    """
     clock = Clock()
     # The counters begin at 0 with the instance: its name and start are its epoch.
-    epoch = f"{loaded.instance.name}@{clock.boot_ns()}"
+    # guard's own records are counted by each guard that attends it, from 0.
+    own = f"{loaded.instance.name}@{clock.boot_ns()}"
+    epoch = epoch or own
     ring = Rings([map_ring(loaded.maps[name], loaded.ring_bytes) for name in RINGS])
     fan_out = FanOut(sinks)
-    lifecycle = Lifecycle(read_origin(f"{epoch}/guard"), clock)
+    lifecycle = Lifecycle(read_origin(f"{own}/guard"), clock)
     enriched = enrichment(clock)
     recorder = Recorder(clock, indexes.get, enriched.hashes, enriched.identities.target)
     render = JsonRenderer(read_origin(epoch), enriched.identities).line
@@ -306,9 +290,11 @@ def _stream(
             lifecycle,
             clock,
             trail,
+            told,
         )
     else:
-        collector = Collector(ring, recorder, render, fan_out, lifecycle, clock, Sequences())
+        sequences = Sequences(told)
+        collector = Collector(ring, recorder, render, fan_out, lifecycle, clock, sequences)
     return Session(
         loaded,
         found,
@@ -319,10 +305,11 @@ def _stream(
         ring,
         fan_out,
         indexes,
-        1,
+        max(indexes),
         canary_class,
         enriched,
         trail=trail,
+        epoch=epoch,
     )
 
 

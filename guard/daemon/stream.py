@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from guard.audit.clock import Clock
+from guard.audit.decode import Counters
 from guard.audit.fast import Fast, slowly
 from guard.audit.gather import Gatherer, Inlet, SpoolOutlet
 from guard.audit.keys import load_signer
@@ -81,18 +82,19 @@ def open_stream(
     lifecycle: Lifecycle,
     clock: Clock,
     trail: Trail,
+    told: Sequence[Counters] | None = None,
 ) -> Gatherer:
     """Rings (denials first, then what is only recorded) to the trail's series of that name.
 
     ``version`` gives something else whenever the same events get other lines:
-    the identities' version.
+    the identities' version. ``told``: losses that an earlier guard told of (Sequences).
     """
     inlets = [
         Inlet(ring, SpoolOutlet(trail.spool, series))
         for ring, series in zip(rings, SERIES, strict=True)
     ]
     fast = formatter(recorder, render, clock, version)
-    return Gatherer(inlets, fast, lifecycle, clock, Sequences(), trail.tick)
+    return Gatherer(inlets, fast, lifecycle, clock, Sequences(told), trail.tick)
 
 
 def _boot_seconds() -> float:

@@ -17,8 +17,14 @@ from guard.errors import HostError
 from guard.kernel.fdinfo import fdinfo
 from guard.kernel.libbpf import MAP_TYPE_ARRAY, Libbpf
 from guard.kernel.pins import Instance
+from guard.version import VERSION
+from guard.wire.fingerprint import fingerprint
+from guard.wire.layout import Abi
 
 PIN = "about"
+
+PINS = 1
+"""Changes whenever pins get other names or meanings, or the members of ``about`` do."""
 
 _ZERO = struct.pack("=I", 0)
 
@@ -55,3 +61,21 @@ def read(libbpf: Libbpf, instance: Instance, pin: str = PIN) -> dict[str, Any]:
     if not isinstance(about, dict):
         raise HostError(f"guard instance {instance.name!r} does not describe itself")
     return about
+
+
+def layout() -> str:
+    """The number of what this guard pins: of wire.h, of the pins, and a digest of wire.h."""
+    return f"{int(Abi.VERSION)}.{PINS}-{fingerprint()}"
+
+
+def require_layout(instance: Instance, about: dict[str, Any]) -> None:
+    """Raise HostError where another guard's pins are not laid out as this one's are."""
+    theirs, ours = about.get("layout", "unnumbered"), layout()
+    if theirs != ours:
+        raise HostError(
+            f"the instance {instance.name!r} was loaded by guard {about.get('guard', '?')} in"
+            f" layout {theirs}, and this is guard {VERSION}, which knows layout {ours} alone",
+            remedy="what is loaded goes on enforcing; attend it with the guard that loaded it, or"
+            f" `guard run --name NEW` with this one and then `guard unload {instance.name}`, which"
+            " leaves no gap",
+        )

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import struct
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,13 +45,12 @@ MAPS = {
     "rings": "guard_rings",
     "counters": "guard_counters",
     "gate": ".data.gate",
+    "labels_id": ".data.labels",
+    "net_marks": "guard_net_marks",
 }
 
 # Rings, in the order of their slots (lsm/maps.h): what was refused, and all else.
 RINGS = ("events", "audits")
-
-# The variable that tells the programs which map is theirs (lsm/maps.h).
-LABELS_ID = ".data.labels"
 
 # Bytes of the event ring: 8 MiB is about ten thousand denials with ordinary
 # paths, several seconds of a fast attacker, before records are counted as lost.
@@ -82,23 +81,6 @@ class Engine:
         size = COUNTERS.size * self.libbpf.possible_cpus()
         raw = self.libbpf.map_lookup(self.maps["counters"], _ZERO, size, "counters") or b""
         return [raw[at : at + COUNTERS.size] for at in range(0, len(raw), COUNTERS.size)]
-
-    def require(self, features: Features, policies: Sequence[Policy]) -> None:
-        """Raise HostError unless every program that these policies need is attached.
-
-        By program and not by hook: several sections have one on the same hook.
-        """
-        attached = {gate.program for gate in self.gates}
-        lacking = [
-            gate.hook.name.lower()
-            for gate in choose_gates(features, policies, self.attachment)
-            if gate.program not in attached
-        ]
-        if lacking:
-            raise HostError(
-                f"the new policies need hooks that are not attached: {', '.join(lacking)}",
-                remedy="unload and run guard again with the new policies",
-            )
 
     def misses(self) -> int:
         """How many calls passed a program by because it was being run on their CPU already.
@@ -158,11 +140,19 @@ class Engine:
 
 
 def object_path(bits: int) -> Path:
-    """The shipped object of a size class. Raises HostError when it was not built."""
+    """The shipped object of a size class. Raises HostError when it was not built, or for another
+    layout than this Python's.
+    """
     path = OBJECTS / f"guard-{bits}.bpf.o"
     if not path.exists():
         raise HostError(
             f"guard's BPF object {path.name} is missing from the installation",
+            remedy="in a source tree run `make objects`; otherwise install guard again",
+        )
+    wrong = mismatches(path.read_bytes())
+    if wrong:
+        raise HostError(
+            f"{path.name} does not belong to this guard: {wrong[0]}",
             remedy="in a source tree run `make objects`; otherwise install guard again",
         )
     return path
@@ -211,20 +201,15 @@ def load(
     with a remedy, or LibbpfError with the log.
     """
     path = object_path(bits)
-    wrong = mismatches(path.read_bytes())
-    if wrong:
-        raise HostError(
-            f"{path.name} does not belong to this guard: {wrong[0]}",
-            remedy="in a source tree run `make objects`; otherwise install guard again",
-        )
     with ExitStack() as undo:
         hidden = pins.begin(name, root)
         undo.callback(pins.remove, hidden)
         tables_fd = tables.create(libbpf, generation, bits)
         try:
-            with _loaded(libbpf, features, path, tables_fd, chosen, attachment) as handle:
+            with loaded(libbpf, features, path, tables_fd, chosen, attachment) as handle:
                 _fill(libbpf, handle, hidden, tables_fd, generation.host, ring_bytes)
-                _attach(libbpf, handle, hidden, chosen)
+                # Labels first, then the gates that read them.
+                attach(libbpf, handle, hidden, (*(gate.program for gate in chosen), SWEEP))
         finally:
             os.close(tables_fd)
         instance = pins.publish(hidden)
@@ -250,8 +235,7 @@ def _fill(
         finally:
             os.close(fd)
     labels_id = struct.pack("=I", fdinfo(maps["labels"])["map_id"])
-    name_fd = libbpf.map_fd(libbpf.object_map(handle, LABELS_ID))
-    libbpf.map_update(name_fd, _ZERO, labels_id, "labels' id")
+    libbpf.map_update(maps["labels_id"], _ZERO, labels_id, "labels' id")
     tables.switch(libbpf, maps["current"], maps["gate"], tables_fd, (0, host))
 
 
@@ -293,29 +277,37 @@ def trial(libbpf: Libbpf, features: Features, attachment: Attachment = Attachmen
     fd = libbpf.map_create(MAP_TYPE_ARRAY, "guard_trial", len(_ZERO), value_size(bits), 1)
     try:
         every = gates.choose(gates.GATES, features.parameters(attachment)).gates
-        with _loaded(libbpf, features, object_path(bits), fd, every, attachment):
+        with loaded(libbpf, features, object_path(bits), fd, every, attachment):
             pass
     finally:
         os.close(fd)
 
 
 @contextmanager
-def _loaded(
+def loaded(
     libbpf: Libbpf,
     features: Features,
     path: Path,
-    tables_fd: int,
+    maps: int | Mapping[str, int],
     chosen: Sequence[Gate],
     attachment: Attachment = Attachment.LSM,
 ) -> Iterator[int]:
-    """The object, loaded; closed at the end, when all that matters is pinned."""
+    """The object, loaded; closed at the end, when all that matters is pinned.
+
+    ``maps``: those of a loaded instance by their pins' names, or a map of tables that new
+    ones are to be made for.
+    """
     handle = libbpf.object_open(str(path))
     try:
         rodata = libbpf.map_initial_value(libbpf.object_map(handle, ".rodata"))
         # guard_has_rdonly_cast, guard_has_sk_storage (lsm/maps.bpf.c).
         rodata[0] = bytes([features.rdonly_cast])
         rodata[1] = bytes([attachment is Attachment.LSM])
-        libbpf.map_set_inner(libbpf.object_map(handle, MAPS["current"]), tables_fd)
+        if isinstance(maps, int):
+            libbpf.map_set_inner(libbpf.object_map(handle, MAPS["current"]), maps)
+        else:
+            for pin, map_name in MAPS.items():
+                libbpf.map_reuse(libbpf.object_map(handle, map_name), maps[pin])
         wanted = {gate.program for gate in chosen}
         for gate in gates.GATES:
             if gate.program not in wanted:
@@ -336,9 +328,9 @@ def _retarget(libbpf: Libbpf, handle: int, gate: Gate) -> None:
     libbpf.program_retarget(program, kind, security_function(gate))
 
 
-def _attach(libbpf: Libbpf, handle: int, into: Instance, chosen: Sequence[Gate]) -> None:
-    """Attach every program; pin it and its link. Labels first, then the gates that read them."""
-    for name in (*(gate.program for gate in chosen), SWEEP):
+def attach(libbpf: Libbpf, handle: int, into: Instance, chosen: Iterable[str]) -> None:
+    """Attach programs in their order; pin each and its link."""
+    for name in chosen:
         program = libbpf.object_program(handle, name)
         libbpf.pin(libbpf.program_fd(program), into.program(name))
         if name == SWEEP:
@@ -363,7 +355,7 @@ def adopt(
     pinned = tuple(gate for gate in gates.GATES if gate.program in attached)
     adopted = _open(libbpf, instance, bits, host, pinned, attachment, RING_BYTES)
     # Another version may have made them larger or smaller.
-    adopted.ring_bytes = fdinfo(adopted.maps[RINGS[0]])["max_entries"]
+    adopted.ring_bytes = fdinfo(adopted.maps[RINGS[0]]).get("max_entries", RING_BYTES)
     return adopted
 
 

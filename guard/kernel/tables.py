@@ -8,6 +8,7 @@ import struct
 
 from guard.kernel.libbpf import MAP_TYPE_ARRAY, Libbpf
 from guard.plan.encode import Tables, value_size
+from guard.wire.layout import ROOT
 
 _ZERO = struct.pack("=I", 0)
 _U64 = struct.Struct("=Q")
@@ -23,6 +24,21 @@ def create(libbpf: Libbpf, tables: Tables, bits: int) -> int:
         os.close(fd)
         raise
     return fd
+
+
+def in_force(libbpf: Libbpf, current_fd: int, bits: int) -> int:
+    """The number of the generation that is in force. Raises LibbpfError.
+
+    Copies all of it: the kernel gives no part of an array's element.
+    """
+    slot = libbpf.map_lookup(current_fd, _ZERO, 4, "current generation")
+    fd = libbpf.map_by_id(struct.unpack("=I", slot or _ZERO)[0])
+    try:
+        value = libbpf.map_lookup(fd, _ZERO, (value_size(bits) + 7) // 8 * 8, "tables") or b""
+    finally:
+        os.close(fd)
+    field = ROOT.fields["generation"]
+    return int(struct.unpack_from("=I", value, field.offset)[0])
 
 
 def switch(

@@ -79,20 +79,29 @@ def test_new_policies_take_the_place_of_the_old_ones(tmp_path: Path) -> None:
     assert denied == ["p", "q", "q"]
 
 
-def test_a_section_whose_program_is_not_attached_is_refused_and_the_old_policies_stay(
+def test_a_section_whose_program_is_not_attached_gets_it_before_the_switch(
     tmp_path: Path,
 ) -> None:
     """Another section's program on the same hook must not be taken for it."""
     first = tmp_path / "first"
     first.touch()
     file = policy_file(tmp_path, protecting(first))
+    denied = tmp_path / "denied"
+    denied.write_bytes(OPEN.read_bytes())
+    denied.chmod(0o755)
     with enforcing(file):
-        section = f"exec: {{default: allow, rules: [{{deny: exec, path: {OPEN}}}]}}\n"
+        assert subprocess.run([denied, "/dev/null"], check=False).returncode == 0
+        section = f"exec: {{default: allow, rules: [{{deny: exec, path: {denied}}}]}}\n"
         policy_file(tmp_path, protecting(first) + section)
-        refused = guard("reload")
-        assert refused.returncode == 1
-        assert "need hooks that are not attached: bprm_check_security" in refused.stderr
+        done = guard("reload")
+        assert (done.returncode, done.stderr) == (0, "")
+        with pytest.raises(PermissionError):
+            subprocess.run([denied, "/dev/null"], check=False)
         assert reads(first) == DENIED
+        told = guard("status", "--json")
+        (status,) = json.loads(told.stdout)["instances"]
+        assert (told.returncode, status["state"], status["detached"]) == (0, "enforcing", [])
+        assert [one["hook"] for one in status["hooks"]].count("bprm_check_security") == 2
 
 
 def test_a_policy_that_is_gone_leaves_its_bit_to_nobody(tmp_path: Path) -> None:

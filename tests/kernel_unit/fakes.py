@@ -82,6 +82,10 @@ class FakeLibbpf:
     def map_set_inner(self, map_: int, fd: int) -> None:
         self._call("map_set_inner", fd)
 
+    def map_reuse(self, map_: int, fd: int) -> None:
+        self._call("map_reuse", map_)
+        os.fstat(fd)
+
     def map_initial_value(self, map_: int) -> ctypes.Array[ctypes.c_char]:
         self._call("map_initial_value")
         return self.rodata

@@ -15,7 +15,6 @@ from guard.kernel.attachment import Attachment
 from guard.kernel.libbpf import MODIFY_RETURN, TRACE_FENTRY, LibbpfError
 from guard.plan.encode import Tables, value_size
 from guard.plan.gates import GATES, SWEEP
-from guard.policy.load import load as parse
 from tests.kernel_unit.fakes import FEATURES, TABLES, FakeLibbpf, open_descriptors
 
 
@@ -98,22 +97,6 @@ def test_without_bpf_among_the_lsms_programs_go_to_the_security_functions(root: 
     }
     names = [call[0] for call in fake.calls]
     assert names.index("program_retarget") < names.index("object_load")
-
-
-def test_what_new_policies_need_is_asked_by_program_and_not_by_hook(root: Path) -> None:
-    loaded = load(FakeLibbpf(), root)
-    loaded.require(FEATURES, [])
-    text = """version: 1
-name: p
-mode: enforce
-subject: {host: true}
-exec: {default: allow, rules: [{deny: exec, path: /x}]}
-"""
-    (policy,) = parse([("p.yaml", text.encode())]).policies
-    with pytest.raises(HostError, match="not attached: bprm_check_security") as caught:
-        loaded.require(FEATURES, [policy])
-    assert caught.value.remedy == "unload and run guard again with the new policies"
-    loaded.close()
 
 
 def count_calls(root: Path) -> int:
