@@ -76,8 +76,25 @@ def run(arguments: argparse.Namespace) -> int:
         return _check(parsed.config, arguments.config)
     privileges.require_unprivileged()
     os.umask(0o077)
-    service.serve(service.Service(parsed.config, make_logger(StdoutSink(_STDERR))))
+    begun = service.Service(parsed.config, make_logger(StdoutSink(_STDERR)))
+    # Whoever watches it on a terminal has gone when that hangs up.
+    watched = os.isatty(_STDERR)
+    service.serve(begun, None if watched else lambda: _reread(arguments.config))
     return Exit.CLEAN
+
+
+def _reread(name: str) -> Config:
+    """The configuration as it is now. Raises GuardError if it cannot be used."""
+    parsed = _read(name)
+    if parsed.config is None:
+        first = parsed.diagnostics[0]
+        more = len(parsed.diagnostics) - 1
+        raise GuardError(f"{first.span}: {first.message}" + (f" (and {more} more)" if more else ""))
+    for sink in parsed.config.sinks:
+        build.require(sink)
+        build.maker(sink)
+        renderer(sink.format)
+    return parsed.config
 
 
 def _read(name: str) -> Parsed:

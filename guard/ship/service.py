@@ -63,7 +63,8 @@ class Service:
     ) -> None:
         """Raises GuardError if the state directory cannot be had."""
         self._config = config
-        self._log = log
+        self._make = make
+        self.log = self._log = log
         self._stopping = threading.Event()
         state = Path(config.state)
         clock = Clock()
@@ -141,6 +142,17 @@ class Service:
         self._reports.close()
         self._log.info("shipping stopped", because=because)
 
+    def succeeded_by(self, config: Config) -> Service:
+        """Stops, and starts another with this configuration; the old one again if it cannot be."""
+        self.stop("another configuration")
+        try:
+            successor = Service(config, self._log, self._make)
+        except GuardError as error:
+            self._log.error("the new configuration cannot be used", because=str(error))
+            successor = Service(self._config, self._log, self._make)
+        successor.start()
+        return successor
+
     def _begin(self, sink: SinkConfig, make: Make) -> _Running:
         state = Path(self._config.state)
         sources = (
@@ -181,8 +193,12 @@ class Service:
         )
 
 
-def serve(service: Service) -> None:
-    """Runs the service until a stop signal comes."""
+def serve(service: Service, reread: Callable[[], Config] | None = None) -> None:
+    """Runs the service until a stop signal comes.
+
+    ``reread`` reads the configuration anew when SIGHUP asks for it, and raises
+    GuardError if it cannot be used; what runs then goes on. None: SIGHUP stops.
+    """
     wake, signalled = os.pipe()
     os.set_blocking(signalled, False)
     got: list[int] = []
@@ -196,10 +212,16 @@ def serve(service: Service) -> None:
         notify("READY=1", f"STATUS={service.status()}")
         poll = select.poll()
         poll.register(wake, select.POLLIN)
-        while not got:
-            poll.poll(TICK_SECONDS * 1000)
+        while True:
+            if poll.poll(TICK_SECONDS * 1000):
+                os.read(wake, 1)
+            if reread is not None and signal.SIGHUP in got:
+                got.remove(signal.SIGHUP)
+                service = _renewed(service, reread)
+            if got:
+                break
             service.tick()
-            notify(f"STATUS={service.status()}")
+            notify("WATCHDOG=1", f"STATUS={service.status()}")
         notify("STOPPING=1")
         service.stop(signal.Signals(got[0]).name)
     finally:
@@ -208,3 +230,19 @@ def serve(service: Service) -> None:
             signal.signal(number, handler)
         os.close(wake)
         os.close(signalled)
+
+
+def _renewed(service: Service, reread: Callable[[], Config]) -> Service:
+    """The service of the configuration as it is now; the one that runs if that is of no use.
+
+    Sinks of the same name go on where their cursors are.
+    """
+    notify("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
+    try:
+        config = reread()
+    except GuardError as error:
+        service.log.error("the configuration was read again and refused", because=str(error))
+    else:
+        service = service.succeeded_by(config)
+    notify("READY=1", "WATCHDOG=1", f"STATUS={service.status()}")
+    return service

@@ -20,6 +20,7 @@ import yaml
 from guard.audit.render_ecs import render_ecs
 from guard.cli.main import main
 from guard.ship.config import parse
+from guard.ship.service import GRACE_SECONDS
 from guard.ship.settings import BATCH, CONFIG, METRICS, RETRY, SECRET, SINKS, TLS
 from tests.ship.support import message
 
@@ -145,6 +146,28 @@ def test_the_units_paths_are_those_of_the_defaults() -> None:
     assert unit["ReadWritePaths"] == [f"-{config.spool}/cursors"]
     assert str(config.metrics_socket).startswith(f"/run/{unit['RuntimeDirectory'][0]}/")
     assert _log().startswith(f"/var/log/{unit['LogsDirectory'][0]}/")
+
+
+def test_the_unit_reloads_and_is_watched() -> None:
+    unit = _unit()
+    assert unit["ExecReload"] == ["/bin/kill -HUP $MAINPID"]
+    assert unit["Type"] == ["notify"] and int(unit["WatchdogSec"][0]) > 2 * GRACE_SECONDS
+
+
+def test_systemd_finds_nothing_wrong_with_the_unit(tmp_path: Path) -> None:
+    """As installed, where there is a program and an account of these names."""
+    if shutil.which("systemd-analyze") is None:
+        pytest.skip("systemd-analyze is not installed")
+    text = UNIT.read_text().replace("/usr/bin/guard ", "/bin/true ")
+    (tmp_path / UNIT.name).write_text(text)
+    told = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", tmp_path / UNIT.name],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    mine = [line for line in told.stderr.splitlines() if UNIT.name in line]
+    assert (told.returncode, mine) == (0, []), told.stderr
 
 
 def test_systemd_rates_the_units_exposure_low() -> None:
