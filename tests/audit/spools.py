@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from unittest import mock
 
 from guard.audit.spool import Spool
 from guard.audit.spool_disk import Disk
@@ -142,3 +144,47 @@ def assert_law(spool: Spool, reader: SpoolReader, offered: dict[str, int]) -> No
         assert spool.written(series) == (
             place.since + place.had() + spooled + place.expired + place.damaged
         )
+
+
+@contextlib.contextmanager
+def nothing_left() -> Iterator[None]:
+    """Ends every spool and reader made within, as the kernel ends those of a killed process.
+
+    Tests kill collectors by leaving them; a process that lives on keeps their
+    descriptors and threads. Also a decorator, for each example of a property.
+    """
+    spools: list[Spool] = []
+    readers: list[SpoolReader] = []
+    make_spool, make_reader = Spool.__init__, SpoolReader.__init__
+
+    def spool(self: Spool, *given: object, **named: object) -> None:
+        make_spool(self, *given, **named)  # type: ignore[arg-type]
+        spools.append(self)
+
+    def reader(self: SpoolReader, *given: object, **named: object) -> None:
+        make_reader(self, *given, **named)  # type: ignore[arg-type]
+        readers.append(self)
+
+    try:
+        with (
+            mock.patch.object(Spool, "__init__", spool),
+            mock.patch.object(SpoolReader, "__init__", reader),
+        ):
+            yield
+    finally:
+        for one in readers:
+            one.close()
+        for each in spools:
+            end(each)
+
+
+def end(spool: Spool) -> None:
+    """Closes what it has open and writes nothing: an orderly close has already done so."""
+    spool._sync.close()
+    mine = os.fspath(spool._directory)
+    live = [each.file for each in spool._live.values() if each.file >= 0]
+    for file in (spool._lock, spool._names, *live):
+        # A number that was closed may be somebody else's file by now.
+        with contextlib.suppress(OSError):
+            if os.readlink(f"/proc/self/fd/{file}").startswith(mine):
+                os.close(file)

@@ -29,7 +29,7 @@ from guard.audit.trail import Trail
 from guard.audit.verify import verify
 from guard.daemon.stream import open_stream
 from tests.audit.samples import ORIGIN, FakeIndex, ListSink, Ring, fixed_clock, wire_event
-from tests.audit.spools import FaultyDisk, QuickDisk, read_all
+from tests.audit.spools import FaultyDisk, QuickDisk, end, nothing_left, read_all
 
 
 class Kernel:
@@ -87,9 +87,7 @@ class Host:
 
     def kill(self) -> None:
         """As kill -9: nothing is closed in an orderly way."""
-        spool = self.trail.spool
-        spool._sync.close()
-        spool._disk.close(spool._lock)
+        end(self.trail.spool)
         self.start()
 
 
@@ -218,6 +216,7 @@ STEPS = st.lists(
 
 @settings(deadline=None, max_examples=150)
 @given(STEPS)
+@nothing_left()
 def test_attempts_are_acknowledged_spooled_or_counted_by_cause(
     tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[str, int]]
 ) -> None:
@@ -296,6 +295,7 @@ def test_attempts_are_acknowledged_spooled_or_counted_by_cause(
 
 @settings(deadline=None, max_examples=60)
 @given(st.lists(st.tuples(st.integers(1, 9), st.integers(0, 3)), max_size=12))
+@nothing_left()
 def test_a_collector_killed_before_it_releases_delivers_again_and_loses_nothing(
     tmp_path_factory: pytest.TempPathFactory, lives: list[tuple[int, int]]
 ) -> None:

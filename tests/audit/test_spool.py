@@ -17,7 +17,15 @@ from guard.audit.spool_files import CURSORS, FORMAT_FILE, segments
 from guard.audit.spool_losses import SpoolCause
 from guard.audit.spool_open import SpoolBusy
 from guard.audit.spool_reader import SpoolError, SpoolReader, record_id
-from tests.audit.spools import QuickDisk, assert_law, numbered, numbers, read_all, report
+from tests.audit.spools import (
+    QuickDisk,
+    assert_law,
+    nothing_left,
+    numbered,
+    numbers,
+    read_all,
+    report,
+)
 
 SMALL = Limits(bytes=40_000, segment_bytes=4_000)
 
@@ -329,6 +337,7 @@ STEPS = st.lists(
 
 @settings(deadline=None, max_examples=60)
 @given(STEPS)
+@nothing_left()
 def test_written_is_acknowledged_spooled_or_expired(
     tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[str, int]]
 ) -> None:

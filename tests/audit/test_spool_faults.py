@@ -25,6 +25,7 @@ from tests.audit.spools import (
     PowerCut,
     QuickDisk,
     assert_law,
+    nothing_left,
     numbered,
     numbers,
     read_all,
@@ -45,12 +46,9 @@ def _busy_life(spool: Spool, stored: dict[str, list[int]]) -> None:
             spool.tick(report)
 
 
+@nothing_left()
 def _live_until_cut(directory: Path, disk: FaultyDisk, stored: dict[str, list[int]]) -> None:
-    spool = Spool(directory, LIMITS, disk)
-    try:
-        _busy_life(spool, stored)
-    finally:
-        os.close(spool._lock)  # as the kernel does for a process that is gone
+    _busy_life(Spool(directory, LIMITS, disk), stored)
 
 
 def test_a_power_cut_at_any_call_loses_nothing_that_was_stored(tmp_path: Path) -> None:
@@ -233,6 +231,7 @@ DAMAGE = st.lists(
 
 @settings(deadline=None, max_examples=150)
 @given(DAMAGE)
+@nothing_left()
 def test_a_corrupted_segment_costs_what_is_broken_and_counts_it(
     tmp_path_factory: pytest.TempPathFactory, damage: list[tuple[str, int, int]]
 ) -> None:
