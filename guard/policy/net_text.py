@@ -87,6 +87,6 @@ def port(text: str) -> int:
             f"{quoted(text)} is no port: ports are numbers from 0 to 65535",
             0,
             len(text),
-            "for example 443, or 8080-8090",
+            "several are a list: [80, 443]" if "," in text else "for example 443, or 8080-8090",
         )
     return int(text)

@@ -161,6 +161,6 @@ def _no_verb(word: str, suggest: Suggest) -> Complaint:
     hint = _EVERY.hints.get(word.lower())
     # An operation has one verb, where a rule may have a list of them.
     if hint:
-        return complaint._replace(help=f"write {hint}")
+        return complaint._replace(help=f"{quoted(word)} is written '{hint}'")
     close = suggest(word, _EVERY.words)
     return complaint if close else complaint._replace(help=all_verbs(FILE))

@@ -137,7 +137,7 @@ def _absolute(text: str) -> str:
     if text.startswith("~"):
         return "'~' has no meaning here; /home/*/x is x in every directory below /home"
     name = text.lstrip("*./")
-    return f"write /{name} for the root's, /**/{name} for any of that name"
+    return f"write the whole path; /**/{name} is any of that name, wherever it is"
 
 
 def _check_components(atoms: tuple[Atom, ...]) -> None:

@@ -40,7 +40,11 @@ _WORDS: tuple[tuple[str, str, str | None], ...] = (
         "this line does not fit the indentation around it",
         "keys of one mapping start in the same column",
     ),
-    ("could not find expected ':'", "expected a ':' after this key", _COLON_HINT),
+    (
+        "could not find expected ':'",
+        "a key without its ':'",
+        "a key ends in ': ' and its value follows; longer text goes into quotes",
+    ),
     ("found unexpected end of stream", "these quotes are never closed", None),
     ("did not find expected node content", "expected a value here", _FLOW_HINT),
     ("expected the node content", "expected a value here", _FLOW_HINT),
@@ -90,6 +94,12 @@ def report(
         related = (Related(ends, "they end only here"),)
         span = _one_character(quotes.span)
         message, help = "these quotes are not closed in their line", None
+    elif "expected ':'" in problem and context is not None:
+        # The library says so where the next line begins.
+        begin = _span(source, context)
+        line = re.split(r"\r\n|\r|\n", source.text)[begin.line - 1]
+        end = max(len(line.rstrip()), begin.column) + 1
+        span = Span(begin.file, begin.line, begin.column, begin.line, end)
     elif "cannot start any token" in problem or "tab character" in problem:
         code, message, help = _bad_start(source, mark)
         span = _one_character(span)

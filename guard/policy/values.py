@@ -67,6 +67,9 @@ def is_null(node: Node) -> bool:
     return isinstance(node, Scalar) and node.plain and node.text == ""
 
 
+_EFFECT_WORDS = frozenset({"action", "effect", "verdict", "permission", "access", "policy"})
+
+
 class Values:
     """Reads nodes and records what is wrong with them."""
 
@@ -114,11 +117,16 @@ class Values:
 
     def _unknown_key(self, key: Scalar, shape: Shape, known: set[str]) -> str:
         close = self.findings.suggest(key.text, known)
-        if close is None:
+        if key.text.lower() in _EFFECT_WORDS and {"allow", "deny"} <= known:
+            # Of other tools' languages: what is missing then is this one's word for it.
+            close, help = None, "the effect is itself the key: allow: read, or deny: read"
+            told = "allow"
+        elif close is None:
+            told = key.text
             names = ", ".join(each.name for each in shape.keys)
             help = f"a {shape.title} has the keys {names}"
         else:
-            help = f"did you mean '{close}'?"
+            told, help = close, f"did you mean '{close}'?"
         self.findings.add(
             Code.UNKNOWN_KEY,
             f"a {shape.title} has no key {quoted(key.text)}",
@@ -127,7 +135,7 @@ class Values:
             help=help,
             fix=self.findings.edit(key.span, key.text, close, known),
         )
-        return close or key.text
+        return told
 
     def _check_presence(
         self,
