@@ -74,7 +74,7 @@ def adopt(
         undo.callback(opened.close)
         # Under policies for the host this process is to work as the one before did.
         opened.labels.set(os.getpid(), Label(0, flags=TaskFlag.EXEMPT))
-        before = PlanIndex.from_json(told["index"])
+        before = _index(instance, told)
         arranged = _arranged(before, policies)
         _require_attached(instance, opened, told)
         plan, canary_class = plan_for(arranged)
@@ -112,6 +112,19 @@ def adopt(
     took = session.lifecycle.adopted(VERSION, told.get("guard"), in_force)
     session.announce([began, took])
     return session
+
+
+def _index(instance: Instance, told: dict[str, Any]) -> PlanIndex:
+    """What records need to know of the generation in force."""
+    try:
+        return PlanIndex.from_json(told["index"])
+    except ValueError as error:
+        raise HostError(
+            f"the instance {instance.name!r} was loaded by guard {told.get('guard', '?')}, whose"
+            f" description of its policies this guard cannot read: {error}",
+            remedy="what is loaded goes on enforcing; `guard run --name NEW` beside it and then"
+            f" `guard unload {instance.name}` leave no gap",
+        ) from None
 
 
 def _arranged(before: PlanIndex, policies: Sequence[Policy]) -> tuple[Policy, ...]:
