@@ -32,6 +32,10 @@ def find(policy: Policy) -> Iterator[Diagnostic]:
     yield from _locked_out(section)
     yield from _unused(section)
     yield from _crossed(section)
+    if len(section.rules) > 1:
+        from guard.analysis import ingress_useless  # noqa: PLC0415 - most of the time to start
+
+        yield from ingress_useless.find(section)
 
 
 def _locked_out(section: IngressSection) -> Iterator[Diagnostic]:

@@ -29,6 +29,52 @@ def find(policy: Policy) -> Iterator[Diagnostic]:
     for section in (policy.file, policy.exec, policy.net, policy.kernel):
         if section is not None:
             yield from _of_section(section)
+    if policy.kernel is not None and len(policy.kernel.rules) > 1:
+        yield from _shadowed_operations(policy.kernel)
+
+
+def _shadowed_operations(section: KernelSection) -> Iterator[Diagnostic]:
+    """Rules on kernel operations that others make useless: these have no objects, so the
+    operations that they list are all there is to compare.
+    """
+    first = {_what(rule): rule for rule in reversed(section.rules)}
+    left = [
+        rule
+        for rule in section.rules
+        if first[_what(rule)] is rule and (section.default is Effect.DENY or _acts(rule))
+    ]
+    for rule in reversed(left):
+        others = [other for other in left if other is not rule]
+        if any(_needed(rule, [other for other in others if op in other.ops]) for op in rule.ops):
+            continue
+        left = others
+        op = rule.ops[0]
+        of_op = [other for other in others if op in other.ops]
+        denying = next((other for other in of_op if other.effect is Effect.DENY), None)
+        deciding = denying or of_op[0]
+        word = "denied" if deciding.effect is Effect.DENY else "allowed"
+        yield Diagnostic(
+            Code.SHADOWED_RULE,
+            f"the rule {quoted(rule.id)} changes nothing: wherever it matches, other rules decide",
+            rule.span,
+            f"for example {op.name.lower()}",
+            (Related(deciding.span, f"{word} by this rule anyway"),),
+            "leave it out, or take its operations out of the other rule",
+        )
+
+
+def _needed(rule: KernelRule, others: list[KernelRule]) -> bool:
+    """Whether an operation that exactly these rules list would be judged otherwise without this."""
+    if rule.audit and not any(other.audit for other in others):
+        return True
+    if rule.effect is Effect.ALLOW and any(other.effect is Effect.DENY for other in others):
+        return False
+    alike = [other for other in others if other.effect is rule.effect]
+    return (
+        not alike
+        or (rule.kill and not any(other.kill for other in alike))
+        or (rule.errno is not None and all(other.errno is not rule.errno for other in alike))
+    )
 
 
 def _of_section(section: _Section) -> Iterator[Diagnostic]:
