@@ -30,7 +30,7 @@ from guard.kernel.libbpf import (
     LibbpfError,
 )
 from guard.kernel.pins import Instance
-from guard.plan import gates
+from guard.plan import gates, platform
 from guard.plan.encode import DATA_BITS, Tables, value_size
 from guard.plan.gates import SWEEP, Gate
 from guard.policy.model import Policy
@@ -163,21 +163,22 @@ def choose_gates(
 ) -> tuple[Gate, ...]:
     """The programs that these policies need on this kernel.
 
-    Raises HostError, which names the policies' section, where the kernel lacks a hook.
+    Raises HostError, which names the first rule to need it, where the kernel lacks a hook.
     """
     choice = gates.choose(gates.needed(policies), features.parameters(attachment))
     if choice.missing:
         lacking = choice.missing[0]
+        blamed = platform.blame(policies, lacking)
+        place = f"{blamed.span}: " if blamed is not None else ""
         if attachment is Attachment.FMOD_RET and lacking.function in features.functions:
             raise HostError(
-                f"without bpf among its LSMs, kernel {features.release} offers no function to"
-                f" stand in for the hook {lacking.hook.name.lower()}, which these policies need",
+                f"{place}without bpf among its LSMs, kernel {features.release} offers no function"
+                f" to stand in for the hook {lacking.hook.name.lower()}, which"
+                f" {blamed.what if blamed is not None else 'guard'} needs",
                 remedy=BPF_REMEDY,
             )
-        section = lacking.section.name.lower() if lacking.section is not None else "every"
         raise HostError(
-            f"kernel {features.release} has no hook {lacking.hook.name.lower()}, without which"
-            f" the policies' {section} section cannot be enforced",
+            place + platform.refusal(features.release, lacking, blamed),
             remedy="boot a kernel from 6.1 on with CONFIG_BPF_LSM=y, CONFIG_SECURITY_PATH=y and"
             " CONFIG_SECURITY_NETWORK=y, as Debian's are",
         )

@@ -86,7 +86,7 @@ def test_a_kernel_without_a_hook_is_refused_by_name() -> None:
     with pytest.raises(HostError) as caught:
         engine.choose_gates(kernel, policies("kernel: {deny: [syslog]}\n"))
     assert str(caught.value) == (
-        "kernel 6.12.1 has no hook syslog, without which the policies' kernel section cannot be"
+        "p.yaml:5:10: kernel 6.12.1 has no hook syslog, without which the rule 'kernel.1' cannot be"
         " enforced"
     )
     assert caught.value.remedy == (
@@ -98,4 +98,7 @@ def test_a_kernel_without_a_hook_is_refused_by_name() -> None:
 def test_a_security_function_that_takes_something_else_is_refused_by_name() -> None:
     with pytest.raises(HostError) as caught:
         engine.choose_gates(FEATURES, policies("kernel: {deny: [syslog]}\n"), Attachment.FMOD_RET)
-    assert "offers no function to stand in for the hook" in str(caught.value)
+    assert str(caught.value) == (
+        "p.yaml:1:1: without bpf among its LSMs, kernel 6.12.1 offers no function to stand in for"
+        " the hook task_alloc, which the policy 'p' needs"
+    )
