@@ -24,7 +24,7 @@ from guard.audit.objects import (
     Target,
     Verdict,
 )
-from guard.wire.layout import EventFlag, Section
+from guard.wire.layout import EventFlag, Reason, Section
 
 
 class Resolution(NamedTuple):
@@ -159,7 +159,9 @@ class Recorder:
         words = self._words
         flags = words.flags[bits]
         path = event.path
-        if not bits & _NO_PATH and (event.section != _KERNEL or path != b"/"):
+        if event.reason == _ANONYMOUS and not event.inode:
+            path = MEMORY
+        elif not bits & _NO_PATH and (event.section != _KERNEL or path != b"/"):
             placed = _placed(index, event.device, path, bits & _NOT_ON_HOST)
             if placed is not None:
                 path = placed
@@ -203,7 +205,9 @@ class Recorder:
         )
 
     def _hash(self, event: Event, path: bytes, flags: tuple[str, ...]) -> Hash | None:
-        if event.section != _EXEC or self._hasher is None or not _OWN_NAME.isdisjoint(flags):
+        if event.section != _EXEC or self._hasher is None or path is MEMORY:
+            return None
+        if not _OWN_NAME.isdisjoint(flags):
             return None
         return self._hasher.of(path, event.device, event.inode, event.boot_ns)
 
@@ -215,6 +219,10 @@ class Recorder:
         return self._target_of(event.target, event.boot_ns)
 
 
+# In place of a path where no file stands behind a mapping: the word that
+# policies have for it, and no path, which would begin with a slash.
+MEMORY = b"anonymous"
+
 # Not in EventFlag: the kernel does not look up the executable's device.
 EXE_FOREIGN = "exe-foreign"
 
@@ -224,6 +232,7 @@ _NOT_ON_HOST = EventFlag.PATH_CUT | EventFlag.FOREIGN
 _NO_EXE = int(EventFlag.NO_EXE)
 _EXE_CUT = int(EventFlag.EXE_CUT)
 _DENIED, _WOULD_DENY, _ALLOWED = Verdict
+_ANONYMOUS = int(Reason.ANONYMOUS)
 _EXEC, _KERNEL = int(Section.EXEC), int(Section.KERNEL)
 
 # With one of these the path is no name by which the host could find the file.

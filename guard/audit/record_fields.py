@@ -159,7 +159,7 @@ PROCESS = part(
 )
 
 _FILE = (
-    Field("path", Name(), "the host's path, after all symbolic links"),
+    Field("path", Name(), "the host's path, after all symbolic links; `anonymous`: memory"),
     Field("device", _DEVICE, "its file system's device, major:minor"),
     Field("inode", Big(), "its inode"),
 )

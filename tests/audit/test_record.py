@@ -15,7 +15,7 @@ from guard.audit.decode import Decoder
 from guard.audit.objects import FileObject, Verdict
 from guard.audit.record import Record, Recorder, Resolution
 from guard.audit.render_json import JsonRenderer
-from guard.wire.layout import EVENT, EventFlag, Hook, PathVerb, Reason
+from guard.wire.layout import EVENT, EventFlag, Hook, PathVerb, Reason, Section
 from tests.audit.samples import ORIGIN, FakeIndex, fixed_clock, wire_event
 
 decode = Decoder().event
@@ -228,3 +228,29 @@ def test_fragments_are_right_beyond_the_size_of_their_cache() -> None:
         members = orjson.loads(renderer.line(record._replace(resolution=resolution)))
         assert members["process"]["comm"] == comm.decode()
         assert members["rule"]["line"] == number
+
+
+class Hasher:
+    """Fails whoever asks it for a hash."""
+
+    def of(self, *_: object) -> None:
+        raise AssertionError("memory has no content to be hashed")
+
+
+def test_memory_that_no_file_stands_behind_reads_anonymous() -> None:
+    """The kernel names nothing: an empty list of components, no device, no inode."""
+    values: dict[str, object] = {
+        "section": Section.EXEC,
+        "hook": Hook.MMAP_FILE,
+        "verbs": 1 << PathVerb.MAP,
+        "reason": Reason.ANONYMOUS,
+        "error": -13,
+    }
+    event = Decoder().event(wire_event(path=b"/", device=0, inode=0, **values))
+    made = Recorder(fixed_clock(), lambda _: index, Hasher()).record(event)
+    line = json.loads(JsonRenderer(ORIGIN).line(made))
+    assert line["object"] == {"kind": "exec", "path": "anonymous", "device": "0:0", "inode": "0"}
+    assert line["flags"] == []
+    # A file that has lost its name is a file: it keeps what is known of it.
+    nameless = record_of(path=b"/memfd:x", inode=7, **values)
+    assert nameless.object.path != b"anonymous"
