@@ -8,6 +8,7 @@ build/xdp_keys.bpf.o: tests/bench/xdp_keys.bpf.c
 
 bench-ingress: setup build/xdp_keys.bpf.o ## the ingress filter beside nftables and others
 	$(PYTHON) -m tests.bench.xdp
+	$(PYTHON) -m tests.bench.ingress_sets
 
 # Four minutes on a quiet machine; as root.
 test-ingress-differential: setup ## a million random packets: the evaluator and the kernel agree
