@@ -37,7 +37,7 @@ EXEC_VERBS = (PathVerb.EXEC, PathVerb.MAP)
 UNIX_VERBS = (PathVerb.BIND, PathVerb.CONNECT, PathVerb.SEND)
 
 # Few and short, so that rules meet and their patterns do not multiply each other's states.
-_NAMES = (b"a", b"b", b"ab", b"etc", b"log", b"secret", b"x.conf", "ä".encode(), b"[x]", b"\xff")
+NAMES = (b"a", b"b", b"ab", b"etc", b"log", b"secret", b"x.conf", "ä".encode(), b"[x]", b"\xff")
 
 _UNITS = ("nginx.service", "nginx*.service", "a@*.service", "*", "user-?.slice")
 _CGROUPS = ("/system.slice", "/system.slice/*", "/user.slice/**", "/a/b", "/**/x", "/**")
@@ -62,7 +62,7 @@ def random_paths(rng: random.Random, number: int) -> list[bytes]:
     while len(found) < number:
         parent = rng.choice([b"", *found[:40], rng.choice(found)])
         if parent.count(b"/") < 8:
-            found.append(parent + b"/" + rng.choice(_NAMES))
+            found.append(parent + b"/" + rng.choice(NAMES))
     return found
 
 
@@ -212,5 +212,5 @@ def _operation(rng: random.Random, paths: Sequence[bytes]) -> Operation | None:
     if rng.random() < 0.2:
         path = path.rpartition(b"/")[0] or b"/"
     elif rng.random() < 0.2:
-        path += b"/" + rng.choice(_NAMES)
+        path += b"/" + rng.choice(NAMES)
     return PathOperation(rng.choice(verbs), path.decode("utf-8", "surrogateescape"))
