@@ -117,6 +117,53 @@ def test_a_file_without_permission_is_named(
     assert capsys.readouterr().err == "guard: cannot read 'good.yaml': Permission denied\n"
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="becomes another user")
+def test_an_unprivileged_user_is_told_which_files_are_not_his_to_read(tmp_path: Path) -> None:
+    for name, mode in (("secret.yaml", 0o600), ("good.yaml", 0o644)):
+        (tmp_path / name).write_text(GOOD)
+        (tmp_path / name).chmod(mode)
+    (tmp_path / "locked").mkdir(mode=0o700)
+    (tmp_path / "locked" / "p.yaml").write_text(GOOD)
+    (tmp_path / "within.yaml").write_text(HEAD + "include: secret.yaml\nfile: {default: deny}\n")
+    (tmp_path / "bad.yaml").write_text(BAD)
+    for directory in (tmp_path, *tmp_path.parents[:2]):
+        directory.chmod(0o755)
+    # Once as root, so that every module is there: a source tree may be closed to others.
+    program = (
+        "import contextlib, io, os, sys, traceback; from guard.cli.main import main\n"
+        "os.chdir(sys.argv[1])\n"
+        "with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):"
+        " main(['check', 'good.yaml']); main(['check', 'gone', 'bad.yaml', 'within.yaml'])\n"
+        "os.setgroups([]); os.setgid(65534); os.setuid(65534)\n"
+        "sys.exit(main(sys.argv[2:]))"
+    )
+
+    def as_nobody(*arguments: str) -> tuple[int, str, str]:
+        run = subprocess.run(
+            [sys.executable, "-c", program, str(tmp_path), "check", *arguments],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+            cwd=CORPUS.parent.parent,
+            env={**os.environ, "PYTHONPATH": str(CORPUS.parent.parent)},
+        )
+        return run.returncode, run.stdout, run.stderr
+
+    assert as_nobody("good.yaml", "secret.yaml", "locked", "locked/p.yaml") == (
+        Exit.UNABLE,
+        "1 policy, 1 rule: no findings\n",
+        (
+            "guard: cannot read 'secret.yaml': Permission denied\n"
+            "guard: cannot read 'locked': Permission denied\n"
+            "guard: cannot read 'locked/p.yaml': Permission denied\n"
+        ),
+    )
+    code, out, err = as_nobody("within.yaml")
+    assert (code, err) == (Exit.FINDINGS, "")
+    assert out.startswith("error[G010]: ") and "Permission denied" in out
+
+
 def test_a_name_that_is_not_text_can_be_shown(
     here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
