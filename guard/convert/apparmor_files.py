@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from guard.convert import apparmor_globs
+from guard.convert import apparmor_globs, limits
 from guard.convert.apparmor_globs import Meaning
 from guard.convert.apparmor_names import Names
 from guard.convert.apparmor_text import Statement
@@ -85,8 +85,12 @@ class Files:
                 self._everything_denied(each)
             return
         texts = self._names.paths(rule.path)
-        meaning = apparmor_globs.meaning(texts)
-        self._names.count(len(meaning.files) + len(meaning.directories))
+        try:
+            meaning = apparmor_globs.meaning(texts)
+        except Inexact:
+            self._names.count([""] * limits.REFUSED)
+            raise
+        self._names.count((*meaning.files, *meaning.directories))
         one = _One(self._policy, self._losses, each, how, texts, meaning)
         if how.deny:
             one.deny(rule.letters, self._blanket)

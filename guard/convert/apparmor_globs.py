@@ -42,6 +42,7 @@ Glob = tuple[Item, ...]
 
 ANY = Class(True, frozenset(b"/"))
 _ROOT: Glob = ("/",)
+_TOO_MANY = f"the path stands for more than {limits.ALTERNATIVES} alternatives"
 
 
 class Meaning(NamedTuple):
@@ -55,8 +56,12 @@ def meaning(texts: Sequence[str]) -> Meaning:
     """What the globs, variables filled in, stand for together. Raises Inexact."""
     files: dict[str, None] = {}
     directories: dict[str, None] = {}
+    number = 0
     for text in texts:
         for glob in expand(text):
+            number += 1
+            if number > limits.ALTERNATIVES:
+                raise Inexact(_TOO_MANY)
             if glob[-1] != "/":
                 _add(files, glob)
             for other in _directories(glob):
@@ -74,12 +79,14 @@ def expand(text: str) -> tuple[Glob, ...]:
     if len(text) > limits.PATH_LENGTH:
         raise Inexact(f"the path has more than {limits.PATH_LENGTH} characters")
     tree, _ = _Reader(text).sequence(0)
-    if _count(tree) > limits.ALTERNATIVES:
-        raise Inexact(f"the path stands for more than {limits.ALTERNATIVES} alternatives")
-    ways = [way for each in _ways(tree) for way in _slashes(each)]
-    if len(ways) > limits.ALTERNATIVES:
-        raise Inexact(f"the path stands for more than {limits.ALTERNATIVES} alternatives")
-    return tuple(dict.fromkeys(map(_joined, ways)))
+    if (count := _count(tree)) > limits.ALTERNATIVES or count * len(text) > limits.EXPANDED:
+        raise Inexact(_TOO_MANY)
+    ways: dict[Glob, None] = {}
+    for each in _ways(tree):
+        ways.update((_joined(way), None) for way in _slashes(each))
+        if len(ways) > limits.ALTERNATIVES:
+            raise Inexact(_TOO_MANY)
+    return tuple(ways)
 
 
 def tidied(wanted: Sequence[str], texts: Sequence[str]) -> tuple[str, ...]:
@@ -230,7 +237,7 @@ def _slashes(glob: Glob) -> Iterator[Glob]:
             choices = ["/"] if not item.negated and not own else [Class(item.negated, own), "/"]
         ways = [[*way, choice] for way in ways for choice in choices]
         if len(ways) > limits.ALTERNATIVES:
-            raise Inexact(f"the path stands for more than {limits.ALTERNATIVES} alternatives")
+            raise Inexact(_TOO_MANY)
     for way in ways:
         yield tuple(way)
 

@@ -106,12 +106,13 @@ class Names:
                 raise Inexact(f"the path stands for more than {limits.ALTERNATIVES} alternatives")
             if waiting and len(waiting[-1]) > limits.PATH_LENGTH:
                 raise Inexact(f"its variables make more than {limits.PATH_LENGTH} characters")
-        self.count(len(done))
+        self.count(done)
         return sorted(done)
 
-    def count(self, number: int) -> None:
+    def count(self, paths: Sequence[str]) -> None:
         """Count alternatives against what a whole source may stand for. Raises Inexact."""
-        self._alternatives += number
+        # A long one counts as several: what they cost is their characters.
+        self._alternatives += sum(1 + len(path) // 64 for path in paths)
         if self._alternatives > limits.ALTERNATIVES_IN_ALL:
             raise Inexact(
                 "with it the paths of the source stand for more than"

@@ -23,8 +23,14 @@ STATEMENTS = 100_000
 ALTERNATIVES = limits.ALTERNATIVES_PER_PATTERN
 """What the variables and braces of one path may stand for: as many as one pattern of guard's."""
 
-ALTERNATIVES_IN_ALL = 65_536
-"""The same for all paths of a source, so that many large ones stay bounded."""
+ALTERNATIVES_IN_ALL = 16_384
+"""The same for all paths of a source, so that many large ones take seconds."""
+
+REFUSED = 128
+"""Alternatives that a path counts for that is refused: finding out has a cost too."""
+
+EXPANDED = 131_072
+"""Characters of all alternatives of one path: a thousand of the usual length."""
 
 PATH_LENGTH = limits.PATTERN_LENGTH
 """Characters of one path, its variables filled in: PATH_MAX."""
