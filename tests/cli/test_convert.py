@@ -198,7 +198,8 @@ def test_a_source_of_no_certain_kind_is_a_usage_error(
         (
             b"".join(b"profile p%d /p%d {\n}\n" % (at, at) for at in range(65)),
             (
-                "guard: what it becomes is more than guard takes: more than 64 documents in one file\n"
+                "guard: what it becomes is more than guard takes:"
+                " more than 64 documents in one file\n"
                 "  remedy: convert its parts one by one\n"
             ),
         ),
