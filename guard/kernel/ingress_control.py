@@ -70,6 +70,11 @@ def end_trial(ingress: Ingress) -> None:
         ingress.libbpf.map_delete(ingress.maps[CURRENT], _SECOND, "trial")
 
 
+def is_on_trial(ingress: Ingress) -> bool:
+    """Whether the filter would go back at a deadline."""
+    return bool(_read(ingress)["deadline"])
+
+
 def carry_over(ingress: Ingress, into: Ingress) -> None:
     """Give programs of a larger size class what an ended trial would go back to."""
     fd = _inner(ingress, _SECOND)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -145,13 +146,20 @@ def test_what_is_not_confirmed_is_undone_though_guard_was_killed(
         assert time.monotonic() < deadline
 
 
-def guardians() -> set[int]:
-    """All that there are, of other tests as well."""
-    return {
-        int(one.parent.name)
-        for one in Path("/proc").glob("[0-9]*/comm")
-        if one.exists() and one.read_text() == "guard-confirm\n"
-    }
+def guardian(host: Running) -> int:
+    """The pid of the process that waits for this host's deadline."""
+
+    def of_this_host(comm: Path) -> bool:
+        with contextlib.suppress(OSError):
+            mine = os.readlink(f"/proc/{host.lab.host.pid}/ns/net")
+            return (
+                comm.read_text() == "guard-confirm\n"
+                and os.readlink(comm.parent / "ns" / "net") == mine
+            )
+        return False
+
+    (found,) = (one for one in Path("/proc").glob("[0-9]*/comm") if of_this_host(one))
+    return int(found.parent.name)
 
 
 @pytest.mark.parametrize("before", [False, True], ids=["nothing-before", "a-policy-before"])
@@ -163,11 +171,9 @@ def test_the_filter_itself_goes_back_where_every_process_of_guard_was_killed(
         run.says()
         run.end()
         policy.write_text(POLICY.replace("[22, 80]", "[22, 81]"))
-    others = guardians()
-    run = Run(fresh, "--persist", "--confirm", "5s", str(policy))
+    run = Run(fresh, "--persist", "--confirm", "10s", str(policy))
     run.says()
-    (mine,) = guardians() - others
-    os.kill(mine, signal.SIGKILL)
+    os.kill(guardian(fresh), signal.SIGKILL)
     run.end(signal.SIGKILL)
     new, old = (81, 80) if before else (80, 82)
     generation = fresh.with_filter(lambda found: found.state.generation)
@@ -192,14 +198,12 @@ def test_the_filter_itself_goes_back_where_every_process_of_guard_was_killed(
 def test_a_policy_that_is_confirmed_outlives_its_deadline_though_all_were_killed(
     fresh: Running, policy: Path
 ) -> None:
-    others = guardians()
-    run = Run(fresh, "--persist", "--confirm", "5s", str(policy))
+    run = Run(fresh, "--persist", "--confirm", "20s", str(policy))
     run.says()
-    (mine,) = guardians() - others
-    os.kill(mine, signal.SIGKILL)
+    os.kill(guardian(fresh), signal.SIGKILL)
     run.end(signal.SIGKILL)
     assert fresh.guard("confirm").returncode == 0
-    until = confirm.now() + 6
+    until = confirm.now() + 20
     while confirm.now() < until:
         assert not fresh.connects(81)
     assert fresh.connects(80)
