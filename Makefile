@@ -45,6 +45,24 @@ demo: setup ## watch a policy deny on a real kernel; touches only its own files
 bypasses: setup ## the list of bypasses: which are held, and by which tests
 	@$(PYTHON) -m tests.kernel.bypasses
 
+# What `make test-bypasses` and `make test-kernel-differential` boot.
+PROOF_KERNELS := $(TEST_KERNELS) newest
+# More of their kernels' command line, such as preempt=full.
+PROOF_APPEND :=
+
+.PHONY: test-bypasses test-kernel-differential
+test-bypasses: setup drivers ## every bypass's tests on three kernels, and how they ended there
+	@$(PYTHON) -m tests.kernel.bypasses --append "$(PROOF_APPEND)" --run $(PROOF_KERNELS)
+
+# One boot for each kernel, with the tests and variables that a target gives.
+proof = set -e; for kernel in $(PROOF_KERNELS); do \
+	$(PYTHON) -m tests.vm run --kernel $$kernel --timeout $(GUEST_TIMEOUT) --append "$(PROOF_APPEND)" \
+		--env GUARD_REQUIRE_KERNEL=1 --env $(1) -- \
+		$(PYTHON) -m pytest -q -s -p no:cacheprovider -m kernel $(2); done
+
+test-kernel-differential: setup drivers ## 5 000 acts of all sections on three kernels: kernel, tables and evaluator
+	@$(call proof,GUARD_KERNEL_CASES=5000,tests/kernel/test_sets_differential.py)
+
 .PHONY: test test-more lint types test-unit test-ingress test-kernels test-without-bpf test-receivers
 # Cheapest first: a later stage is not worth its time when an earlier one fails.
 # The guests run two at a time: each is emulated by one thread.

@@ -32,6 +32,7 @@ class Row:
 _NAMES = "bypasses/test_names.py::"
 _CODE = "bypasses/test_code.py::"
 _NET = "bypasses/test_net.py::"
+_TASKS = "bypasses/test_tasks.py::"
 
 ROWS: dict[str, Row] = {
     "B-1": Row("a hard link to a protected file", (f"{_NAMES}test_b01_a_hard_link",)),
@@ -148,7 +149,10 @@ ROWS: dict[str, Row] = {
     ),
     "B-16": Row(
         "MPTCP, SCTP and families nobody thought of",
-        (f"{_NET}test_b16_families_nobody_named_are_denied_by_default",),
+        (
+            f"{_NET}test_b16_families_nobody_named_are_denied_by_default",
+            "test_net_sctp.py::test_an_address_is_judged_in_every_way_that_sctp_has",
+        ),
     ),
     "B-17": Row(
         "listening without bind, port 0",
@@ -164,6 +168,56 @@ ROWS: dict[str, Row] = {
             "test_net_unix.py::test_a_path_is_not_connected_to",
             "test_net_unix.py::test_an_abstract_name_is_not_connected_to",
         ),
+    ),
+    "B-18": Row(
+        "the kernel's workers for a task (io_uring, SQPOLL)",
+        ("test_routes.py::test_a_file_is_denied_to_io_uring",),
+    ),
+    "B-19": Row(
+        "so many tasks that a label is evicted, pids used again",
+        (f"{_TASKS}test_b19_what_many_others_did_makes_no_difference",),
+    ),
+    "B-28": Row("name spaces of one's own", (f"{_TASKS}test_b28_name_spaces_of_ones_own",)),
+    "B-29": Row(
+        "a name that a process gives itself (comm)",
+        (f"{_TASKS}test_b29_a_name_that_one_gives_oneself",),
+    ),
+    "B-31": Row(
+        "reaching into a process that is trusted more",
+        (f"{_TASKS}test_b31_reaching_into_another_process",),
+    ),
+    "B-33": Row(
+        "devices that hold files and memory, and modules",
+        (f"{_TASKS}test_b33_devices_that_hold_files_and_memory",),
+        Status.PARTLY,
+        "by rules: nothing is denied that no policy names (mkdev, /dev/**, module, bpf)",
+    ),
+    "B-35": Row(
+        "a flood of records that hides one, or opens the gate",
+        ("test_events.py::test_a_full_ring_changes_no_verdict_and_every_loss_is_counted",),
+    ),
+    "B-36": Row(
+        "arguments changed after they were checked",
+        (
+            f"{_TASKS}test_b36_a_path_changed_under_the_call_is_never_reached",
+            f"{_NET}test_b36_an_address_changed_under_the_call_is_never_reached",
+        ),
+    ),
+    "B-37": Row(
+        "the moment in which policies change",
+        ("test_switch.py::test_a_thousand_swaps_deny_nothing_falsely_and_let_nothing_through",),
+    ),
+    "B-38": Row(
+        "an exploit of the kernel itself",
+        (),
+        Status.OPEN,
+        "what runs in the kernel can take any program out of it",
+    ),
+    "B-41": Row(
+        "threads that preempt each other inside a program",
+        ("test_races.py::test_threads_that_preempt_each_other_on_one_processor_are_all_denied",),
+        Status.PARTLY,
+        "without bpf among the LSMs, on a kernel that preempts itself, calls pass by: degraded",
     ),
 }
 """By number; those of other gates belong here too."""
