@@ -77,6 +77,12 @@ def test_new_policies_take_the_place_of_the_old_ones(tmp_path: Path) -> None:
     assert [one["event"] for one in told] == ["policy.loaded", "policy.loaded", "policy.rejected"]
     denied = [one["policy"]["name"] for one in events(log) if one["event"] == "file.open"]  # type: ignore[index]
     assert denied == ["p", "q", "q"]
+    calls = [one for one in events(log) if one["event"] == "control.called"]
+    assert [(one["command"], one["outcome"]) for one in calls] == [
+        ("reload", "done"),
+        ("reload", "refused"),
+    ]
+    assert all(one["caller"]["uid"] == 0 and one["caller"]["pid"] > 1 for one in calls)  # type: ignore[index]
 
 
 def test_a_section_whose_program_is_not_attached_gets_it_before_the_switch(
