@@ -24,9 +24,7 @@ examples:
   guard check policies/              every .yaml and .yml file below
   guard check nginx.yaml ssh.yaml    judged together, as one host would load them
   guard check --format sarif -       standard input, findings for a program
-  guard check --fix policies/        mend what is certain, then tell the rest
-  guard check --kernel 6.1 policies/ also what kernel 6.1 cannot enforce
-  guard check --host policies/       also what this machine does not have
+  guard check --kernel 6.1 --kernel 6.12 policies/
 
 exit code: 0 no findings, 1 findings, 2 usage, 3 a file could not be read
 `guard explain CODE` tells more about a finding."""
@@ -35,6 +33,7 @@ exit code: 0 no findings, 1 findings, 2 usage, 3 a file could not be read
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of `guard check`."""
     parser.description = "Judge policies: no root, no kernel, nothing loaded."
+    parser.usage = "guard check [OPTION...] PATH..."
     parser.epilog = _EPILOG
     parser.add_argument(
         "paths", nargs="+", metavar="PATH", help="a policy file, a directory of them, or -"
@@ -62,12 +61,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=_release,
         default=[],
         metavar="N",
-        help="tell what this kernel, such as 6.1, cannot enforce; may be given again",
+        help="also tell what this kernel, such as 6.1, cannot enforce",
     )
     parser.add_argument(
         "--host",
         action="store_true",
-        help="look at this machine too: links, paths, users, units, interfaces",
+        help="look at this machine too: links, paths, users, units",
     )
 
 

@@ -28,9 +28,7 @@ EPILOG = """examples:
   guard ingress next /sys/fs/bpf/x   what is let in runs through another XDP program, too
   guard ingress next none
 
-top counts every refused packet by its source in the kernel while it looks; it needs
-no records. It has room for 16384 pairs of source and rule: what comes of others when
-that is full is counted together.
+top has the kernel count what is refused while it looks: no records are needed.
 
 exit code: 0 all is well, 1 an interface is not filtered as the policy says, 3 cannot tell"""
 
