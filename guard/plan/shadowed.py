@@ -11,6 +11,7 @@ together.
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
@@ -190,6 +191,7 @@ def _finding(policy: Policy, section: Section, rule: ObjectRule, kept: Policy) -
             for one in easier(operation)
             if decide(with_rules(policy, section, [rule]), one).rules
         )
+    kept, policy = (_near(one, section, operation) for one in (kept, policy))
     decision = decide(kept, operation)
     if decision.allowed != decide(policy, operation).allowed or not decision.deciding:
         raise Disagreement(f"the rule {rule.id!r} is not useless at {operation}")
@@ -210,6 +212,31 @@ def _finding(policy: Policy, section: Section, rule: ObjectRule, kept: Policy) -
         if beaten
         else "leave it out, or narrow the other rule",
     )
+
+
+def _near(policy: Policy, section: Section, operation: Operation) -> Policy:
+    """The policy without rules whose patterns all begin otherwise than the operation's path:
+    ten thousand of them would each be made a regular expression.
+    """
+    found = path_or_net(policy, section)
+    if found is None or not isinstance(operation, PathOperation):
+        return policy
+    near: list[ObjectRule] = [
+        rule
+        for rule in found.rules
+        if isinstance(rule, NetRule)
+        or any(operation.path.startswith(_start(each.text)) for each in rule.paths)
+    ]
+    return with_rules(policy, section, near)
+
+
+_LITERAL = re.compile(r"[^*?\[{\\]*")
+
+
+def _start(glob: str) -> str:
+    """What all that a glob matches begins with, as far as nothing in it is special."""
+    match = _LITERAL.match(glob)
+    return match.group() if match else ""
 
 
 def shown(operation: Operation) -> str:
