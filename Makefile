@@ -45,12 +45,12 @@ demo: setup ## watch a policy deny on a real kernel; touches only its own files
 bypasses: setup ## the list of bypasses: which are held, and by which tests
 	@$(PYTHON) -m tests.kernel.bypasses
 
-# What `make test-bypasses` and `make test-kernel-differential` boot.
+# What `make test-bypasses`, `make test-kernel-differential` and `make stress` boot.
 PROOF_KERNELS := $(TEST_KERNELS) newest
 # More of their kernels' command line, such as preempt=full.
 PROOF_APPEND :=
 
-.PHONY: test-bypasses test-kernel-differential
+.PHONY: test-bypasses test-kernel-differential stress
 test-bypasses: setup drivers ## every bypass's tests on three kernels, and how they ended there
 	@$(PYTHON) -m tests.kernel.bypasses --append "$(PROOF_APPEND)" --run $(PROOF_KERNELS)
 
@@ -62,6 +62,10 @@ proof = set -e; for kernel in $(PROOF_KERNELS); do \
 
 test-kernel-differential: setup drivers ## 5 000 acts of all sections on three kernels: kernel, tables and evaluator
 	@$(call proof,GUARD_KERNEL_CASES=5000,tests/kernel/test_sets_differential.py)
+
+stress: setup drivers ## too many processes, denials, renames, switches and a stock system's work
+	@$(call proof,GUARD_STRESS=1,tests/kernel/test_stress.py tests/kernel/test_stock.py \
+		tests/kernel/test_races.py tests/kernel/test_switch.py tests/kernel/test_events.py)
 
 .PHONY: test test-more lint types test-unit test-ingress test-kernels test-without-bpf test-receivers
 # Cheapest first: a later stage is not worth its time when an earlier one fails.

@@ -313,7 +313,7 @@ def test_a_path_of_more_than_four_kilobytes_is_denied(tmp_path: Path, enforcer: 
     assert enforcer.attempt(act, "other").errno == 0
 
 
-@pytest.mark.parametrize("depth", [DEEPEST + 1, 300])
+@pytest.mark.parametrize("depth", [DEEPEST + 1, 300, 2000])
 def test_a_file_too_deep_to_classify_is_denied_whatever_the_rules(
     depth: int, tmp_path: Path, enforcer: Enforcer
 ) -> None:

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
-from collections.abc import Iterator
+import sys
 from pathlib import Path
 
 import pytest
@@ -32,7 +33,7 @@ def accepting() -> list[str]:
 
 
 @pytest.fixture
-def secret(tmp_path: Path) -> Iterator[Path]:
+def secret(tmp_path: Path) -> Path:
     """A file, and a neighbour beside it."""
     for name in ("secret", "other"):
         (tmp_path / name).write_text(name)
@@ -78,6 +79,77 @@ def test_an_operation_on_the_kernel_is_denied(tmp_path: Path) -> None:
     assert '"event":"kernel.userns"' in denied.stdout
     free = run_under(text.replace("userns", "reboot"), tmp_path, "unshare", "-U", "true")
     assert free.returncode == 0
+
+
+# Tries one thing of each kind and says how each ended: errno, or 0.
+TRIES = """
+import errno, json, os, socket, sys
+tool = sys.argv[1]
+def of(call):
+    try:
+        call()
+    except OSError as error:
+        return errno.errorcode[error.errno]
+    return 0
+def udp(): return socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+print(json.dumps({
+    "connect": of(lambda: udp().connect(("127.0.0.1", 9))),
+    "connect beside": of(lambda: udp().connect(("127.0.0.1", 10))),
+    "bind": of(lambda: udp().bind(("127.0.0.1", 7777))),
+    "bind beside": of(lambda: udp().bind(("127.0.0.1", 7778))),
+    "send": of(lambda: udp().sendto(b"x", ("127.0.0.1", 11))),
+    "send beside": of(lambda: udp().sendto(b"x", ("127.0.0.1", 12))),
+    "raw": of(lambda: socket.socket(socket.AF_INET, socket.SOCK_RAW, 1)),
+    "create": of(lambda: socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0)),
+    "exec": of(lambda: os.execv(tool, [tool])),
+    "chroot": of(lambda: os.chroot("/")),
+}), file=sys.stderr)
+os.execv(tool + "-beside", [tool])
+"""
+
+EVERY_SECTION = """\
+version: 1
+name: p
+mode: enforce
+subject: {{exe: /none/such, inherit: true}}
+exec: {{default: allow, rules: [{{id: e, deny: exec, path: "{tool}"}}]}}
+net:
+  default: allow
+  rules:
+    - {{id: c, deny: connect, proto: udp, to: 127.0.0.1, port: 9}}
+    - {{id: b, deny: bind, proto: udp, port: 7777}}
+    - {{id: s, deny: send, proto: udp, port: 11}}
+    - {{id: l, deny: create, family: netlink}}
+kernel: {{deny: [chroot]}}
+"""
+
+
+def test_sockets_programs_and_the_kernel_are_judged_by_security_functions_too(
+    tmp_path: Path,
+) -> None:
+    tool = tmp_path / "tool"
+    for path in (tool, Path(f"{tool}-beside")):
+        shutil.copy("/bin/true", path)
+    subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+    text = EVERY_SECTION.format(tool=tool)
+    denied = run_under(text, tmp_path, sys.executable, "-c", TRIES, tool)
+    assert denied.returncode == 0, denied.stderr
+    (told,) = [json.loads(line) for line in denied.stderr.splitlines() if line[:1] == "{"]
+    refused = {what: error for what, error in told.items() if error}
+    assert refused == {
+        "connect": "EACCES",
+        "bind": "EACCES",
+        "send": "EACCES",
+        "create": "EACCES",
+        "exec": "EACCES",
+        "chroot": "EPERM",
+    }
+    verdicts = {
+        (one["event"], one["rule"]["id"])
+        for one in map(json.loads, denied.stdout.splitlines())
+        if one.get("verdict") == "denied" and one["reason"] == "policy"
+    }
+    assert {rule for _, rule in verdicts} >= {"e", "c", "b", "s", "l"}
 
 
 def test_the_status_says_how_programs_are_attached_and_what_that_is_worth(tmp_path: Path) -> None:
