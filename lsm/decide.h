@@ -27,6 +27,7 @@ struct report {
 	__u32 device;
 	__u32 flags;
 	__u32 target;
+	__u32 place; /* of repeats, once it is to be sent (repeat.h) */
 };
 
 /* Adds what one row says about one verb to the policies that are judged. */

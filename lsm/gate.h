@@ -119,7 +119,9 @@ static __noinline int send_canary(const struct caller *caller,
 {
 	report->reason = unrefined(GUARD_REASON_CANARY, opaque_zero(caller->tables));
 	report->error = unrefined(-EACCES, opaque_zero(caller->tables));
-	send_plain(caller->tables, report, (void *)0, opaque_zero(caller->tables));
+	/* No repeat of anything: each is waited for. */
+	report->place = opaque_zero(caller->tables);
+	send_placed(caller->tables, report, (void *)0, opaque_zero(caller->tables));
 	return -EACCES;
 }
 

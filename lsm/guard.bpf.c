@@ -12,6 +12,7 @@
 #include "cgroup.bpf.c"
 #include "ids.bpf.c"
 #include "report.bpf.c"
+#include "repeat.bpf.c"
 #include "file.bpf.c"
 #include "inode.bpf.c"
 #include "twonames.bpf.c"

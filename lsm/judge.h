@@ -72,8 +72,13 @@ static __noinline int conclude(const struct object *object, const struct request
 		if (object->nameless && object->reason == GUARD_REASON_POLICY)
 			report.reason = unrefined(GUARD_REASON_ANONYMOUS, zero);
 	}
-	if (record)
-		send(object, &report);
+	if (record) {
+		/* Not in send: the stack. */
+		report.place = place_for(caller->tables, &report, address_of(request->dentry),
+					 (void *)0);
+		if (report.place != NOT_SENT)
+			send(object, &report);
+	}
 	return report.error;
 }
 

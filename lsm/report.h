@@ -4,6 +4,7 @@
 #define GUARD_REPORT_H
 
 #include "decide.h"
+#include "repeat.h"
 
 /* The longest name a dentry can have (NAME_MAX, uapi/linux/limits.h). */
 #define NAME_BYTES 255
@@ -42,6 +43,12 @@ struct socket_object {
 	char address[16];   /* network order */
 	__u64 name;	    /* kernel address */
 };
+
+/* number_of, with a stack of its own: many are too much for the callers'. */
+static __noinline __u64 address_of(const void *pointer)
+{
+	return number_of(pointer);
+}
 
 static __always_inline void fill(struct guard_event *event, const struct tables *tables,
 				 const struct report *report, struct task_struct *task,
@@ -116,7 +123,7 @@ static __always_inline struct dentry *exe_dentry(struct task_struct *task)
 			(whole)->event.exe_device = exe_->d_sb->s_dev;                         \
 			(whole)->event.exe_inode = exe_->d_inode->i_ino;                       \
 			(whole)->event.exe_size =                                              \
-				WRITE(whole, at, number_of(exe_), GUARD_EVENT_EXE_CUT) - (at); \
+				WRITE(whole, at, address_of(exe_), GUARD_EVENT_EXE_CUT) - (at); \
 		}                                                                              \
 	} while (0)
 
@@ -126,7 +133,7 @@ static __always_inline struct dentry *exe_dentry(struct task_struct *task)
 		__u32 at_, first_;                                                         \
 		fill(&(whole)->event, (object)->tables, report, task_, sequence);          \
 		describe(&(whole)->event, object);                                         \
-		at_ = WRITE(whole, 0, number_of((object)->dentry), GUARD_EVENT_PATH_CUT);  \
+		at_ = WRITE(whole, 0, address_of((object)->dentry), GUARD_EVENT_PATH_CUT);  \
 		(whole)->event.path_size = at_;                                            \
 		if ((report)->second) {                                                    \
 			first_ = at_;                                                      \
@@ -175,9 +182,11 @@ static __noinline int send_short(const struct object *object, const struct repor
 
 	if (!whole) {
 		COUNT(dropped);
+		guard_keep(report->place, 0);
 		return 0;
 	}
 	COMPOSE(guard_write_short, whole, object, report, sequence);
+	guard_keep(report->place, address_of(whole));
 	bpf_ringbuf_submit(whole, 0);
 	return 0;
 }
@@ -190,27 +199,66 @@ static __noinline int send_long(const struct object *object, const struct report
 
 	if (!whole) {
 		COUNT(dropped);
+		guard_keep(report->place, 0);
 		return 0;
 	}
 	COMPOSE(guard_write_long, whole, object, report, sequence);
+	guard_keep_rest(report->place, address_of(whole));
 	bpf_ringbuf_submit(whole, 0);
 	return 0;
 }
 
-/* Sends one event about an object that has a path. */
+/*
+ * Where an event's repeats are to be counted, or NOT_SENT: it is one itself. Two are
+ * of one kind that are alike in all but their time, CPU and names' middles.
+ */
+static __noinline __u32 place_for(const struct tables *tables, const struct report *report,
+				  __u64 dentry, const struct socket_object *socket)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	const struct verdict *verdict = &report->verdict;
+	__u64 policies = verdict->denied ? verdict->denied : verdict->audited;
+	struct mix mix;
+
+	begin_mix(&mix);
+	guard_mix(&mix, (__u64)task->pid << 32 | (__u32)task->tgid, task->start_boottime,
+		  address_of(exe_dentry(task)), bpf_get_current_uid_gid());
+	guard_mix(&mix, (__u64)report->section << 32 | report->hook,
+		  (__u64)report->verbs << 32 | report->operation,
+		  (__u64)report->reason << 32 | (__u32)report->error,
+		  (__u64)report->flags << 32 | report->target);
+	guard_mix(&mix, (__u64)tables->root.generation << 32 | report->device, verdict->policies,
+		  verdict->denied, verdict->by_rule);
+	guard_mix(&mix, verdict->audited, verdict->killed, report->second != 0, dentry != 0);
+	if (socket) {
+		guard_mix(&mix,
+			  (__u64)socket->family << 48 | (__u64)socket->type << 32 |
+				  (__u64)socket->protocol << 16 | socket->port,
+			  (__u64)socket->address_size << 32 | socket->abstract,
+			  *(const __u64 *)socket->address, *(const __u64 *)(socket->address + 8));
+		guard_mix_bytes(&mix, socket->name, socket->name_size & 127);
+	} else {
+		guard_mix_name(&mix, dentry);
+		guard_mix_name(&mix, report->second);
+	}
+	return guard_place(&mix, policies, report->error != 0, report->reason);
+}
+
+/* Sends one event about an object that has a path; its place is known. */
 static __noinline int send(const struct object *object, const struct report *report)
 {
 	struct dentry *exe = exe_dentry(bpf_get_current_task_btf());
 	__u64 sequence = next_sequence();
-	__u32 size = guard_names_size(number_of(object->dentry), opaque_zero(object->tables));
+	__u32 size = guard_names_size(address_of(object->dentry), opaque_zero(object->tables));
 
 	if (exe)
-		size = guard_names_size(number_of(exe), size);
+		size = guard_names_size(address_of(exe), size);
 	if (report->second)
 		size = guard_names_size(report->second, size);
 	/* The writers keep a name's length free below its limit. */
 	if (size <= GUARD_LIMIT_PATHS_SHORT - NAME_BYTES - 1)
 		return send_short(object, report, sequence);
+	guard_keep_names(report->place, address_of(object->dentry), report->second, address_of(exe));
 	return send_long(object, report, sequence);
 }
 
@@ -219,18 +267,19 @@ static __noinline int send(const struct object *object, const struct report *rep
  * an operation on the kernel. An executable's path too long for the short event
  * is cut, and says so.
  */
-static __noinline int send_plain(const struct tables *tables, const struct report *report,
-				 const struct socket_object *socket, __u32 class_id)
+static __noinline int send_placed(const struct tables *tables, const struct report *report,
+				  const struct socket_object *socket, __u32 class_id)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
-	__u64 sequence = next_sequence();
 	__u32 zero = opaque_zero(tables), at = zero, size;
 	void *ring = ring_for(report);
+	__u64 sequence = next_sequence();
 	struct short_event *whole = ring ? bpf_ringbuf_reserve(ring, sizeof(*whole), 0) : (void *)0;
 	struct guard_event *event;
 
 	if (!whole) {
 		COUNT(dropped);
+		guard_keep(report->place, 0);
 		return 0;
 	}
 	event = &whole->event;
@@ -257,8 +306,17 @@ static __noinline int send_plain(const struct tables *tables, const struct repor
 		}
 	}
 	WRITE_EXE(guard_write_short, whole, at, task);
+	guard_keep(report->place, address_of(whole));
 	bpf_ringbuf_submit(whole, 0);
 	return 0;
+}
+
+/* Inlined, because of the stack: place_for is as deep as sending is. */
+static __always_inline int send_plain(const struct tables *tables, struct report *report,
+				      const struct socket_object *socket, __u32 class_id)
+{
+	report->place = place_for(tables, report, opaque_zero(tables), socket);
+	return report->place == NOT_SENT ? 0 : send_placed(tables, report, socket, class_id);
 }
 
 #endif

@@ -14,7 +14,7 @@
 
 /* Changes whenever a type below changes its layout or meaning. */
 enum guard_abi {
-	GUARD_ABI_VERSION = 2,
+	GUARD_ABI_VERSION = 3,
 };
 
 enum guard_limit {
@@ -227,6 +227,20 @@ struct guard_counters {
 	__u64 unclassified; /* decisions with a reason other than policy */
 	__u64 label_failed; /* forks and execs refused: no memory for a label */
 	__u64 killed;	    /* processes ended by a rule */
+};
+
+/* How repeated events are counted instead of sent (lsm/repeat.h); written before attaching. */
+struct guard_merging {
+	__u64 secret[2];   /* random: makes kinds of events alike for nobody who plans it */
+	__u64 interval_ns; /* a policy earns one event in so long; 0: as many as it likes */
+	__u64 burst_ns;	   /* what it may have saved, as time */
+	__u64 merge;	   /* 0: send every event */
+};
+
+/* What a policy may send, and the events that it might not. */
+struct guard_allowance {
+	__u64 due_ns; /* CLOCK_MONOTONIC: when all that was spent is earned again */
+	__u64 limited;
 };
 
 /*

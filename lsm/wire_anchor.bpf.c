@@ -30,4 +30,6 @@ ANCHOR(struct, guard_root);
 ANCHOR(struct, guard_devices);
 ANCHOR(struct, guard_task);
 ANCHOR(struct, guard_counters);
+ANCHOR(struct, guard_merging);
+ANCHOR(struct, guard_allowance);
 ANCHOR(struct, guard_event);

@@ -26,6 +26,7 @@ from guard.daemon.reload import Reread
 from guard.daemon.session import Session
 from guard.errors import GuardError
 from guard.kernel import engine
+from guard.kernel.repeats import DEFAULT, Merging
 from guard.plan.bits import is_retired
 from guard.policy.codes import Severity
 from guard.policy.load import Loaded
@@ -71,6 +72,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="also where it can be passed by: see guard doctor",
     )
+    parser.add_argument(
+        "--no-merge",
+        action="store_true",
+        help="a record of each repetition, where one a second would say how many",
+    )
+    parser.add_argument(
+        "--rate",
+        type=int,
+        default=DEFAULT.rate,
+        metavar="N",
+        help=f"records a second of each policy; 0: no limit ({DEFAULT.rate})",
+    )
     parser.add_argument("--name", help="the instance's name in guard status (host, or run-PID)")
 
 
@@ -91,6 +104,9 @@ def run(arguments: argparse.Namespace) -> int:
             "guard run: --name takes letters, digits, '_' and '-', the first a letter or digit",
             file=sys.stderr,
         )
+        return Exit.USAGE
+    if arguments.rate < 0:
+        print("guard run: --rate is a number of records, or 0 for no limit", file=sys.stderr)
         return Exit.USAGE
     loaded = _load(arguments.files)
     if loaded is None:
@@ -132,6 +148,7 @@ def _run_gates(
                 exempt=not command,
                 allow_degraded=arguments.allow_degraded,
                 spooled=spooled,
+                merging=Merging(not arguments.no_merge, arguments.rate),
             )
     except PlanRefused as error:
         _refuse(error, standing is not None)

@@ -35,7 +35,7 @@ from guard.daemon.hostplan import MOUNTINFO, plan_for
 from guard.daemon.index import GenerationIndex
 from guard.daemon.stream import Spooled, open_stream, open_trail
 from guard.errors import HostError
-from guard.kernel import about, engine, features, pins, progress
+from guard.kernel import about, engine, features, pins, progress, repeats
 from guard.kernel.attachment import Attachment
 from guard.kernel.attendance import attend
 from guard.kernel.engine import RINGS, Engine
@@ -44,6 +44,7 @@ from guard.kernel.grow import grow
 from guard.kernel.labels import Label
 from guard.kernel.libbpf import Libbpf, LibbpfError
 from guard.kernel.progress import Progress
+from guard.kernel.repeats import DEFAULT, Merging, Repeats
 from guard.plan.bits import is_retired
 from guard.plan.encode import encode
 from guard.plan.host import HostPlan
@@ -82,6 +83,7 @@ class Session:
     adopted: bool = False
     progress: Progress | None = None
     attendance: int | None = None
+    repeats: Repeats | None = None
 
     def label(self, pid: int) -> None:
         """Put a process under all policies, as the root of the tree they hold for."""
@@ -149,6 +151,7 @@ class Session:
     def settle(self) -> None:
         """Compare the kernel's counters with what arrived, and report what is missing."""
         self.enrichment.settle()
+        self._tell_repeats()
         counters = self.counters()
         self.collector.settle(counters)
         missed = self.engine.misses()
@@ -156,6 +159,20 @@ class Session:
             fresh, self.missed = missed - self.missed, missed
             self.collector.tell([self.lifecycle.lost(LossCause.PASSED_BY, fresh)])
         self._note_told(counters)
+
+    def _tell_repeats(self) -> None:
+        """Have the kernel send what it counted, and tell what it held back."""
+        if self.repeats is None:
+            return
+        self.repeats.flush()
+        limited = self.repeats.limited()
+        for (bit, refused), count in limited.items():
+            name = self.policies[bit].name if bit < len(self.policies) else str(bit)
+            detail = f"policy {name}: {'denials' if refused else 'audited operations'}"
+            line = self.lifecycle.lost(LossCause.RATE_LIMITED, count, detail=detail)
+            self.collector.tell([line])
+        if limited:
+            self.repeats.note(limited)
 
     def _note_told(self, counters: Sequence[Counters]) -> None:
         if self.progress is not None:
@@ -167,6 +184,7 @@ class Session:
 
     def finish(self, because: str, enforcing: bool) -> None:
         """Deliver what is in the ring, say that guard stops, and close everything."""
+        self._tell_repeats()
         counters = self.counters()
         self.collector.finish(counters, self.lifecycle.stopped(because, enforcing))
         self._note_told(counters)
@@ -181,6 +199,8 @@ class Session:
         self.engine.close()
         if self.progress is not None:
             self.progress.close()
+        if self.repeats is not None:
+            self.repeats.close()
         if self.attendance is not None:
             os.close(self.attendance)
 
@@ -194,6 +214,7 @@ def start(
     later: Sequence[Policy] = (),
     allow_degraded: bool = False,
     spooled: Spooled | None = None,
+    merging: Merging = DEFAULT,
 ) -> Session:
     """Load policies as instance ``name`` and open its audit stream.
 
@@ -201,8 +222,8 @@ def start(
     must be. ``later`` are policies that may follow by ``refresh``: what they need of
     the kernel is loaded now. ``allow_degraded``: also where programs can be passed by
     (guard.kernel.attachment). ``spooled``: records go there, and ``sinks`` get
-    none. Raises PlanRefused, or HostError with a remedy; then
-    nothing is left loaded.
+    none. ``merging``: how repeated events are held back. Raises PlanRefused, or
+    HostError with a remedy; then nothing is left loaded.
     """
     require_root()
     pins.require_bpffs(MOUNTINFO.read_text(errors="surrogateescape"))
@@ -214,7 +235,9 @@ def start(
     features.require_sound(attachment, found, allow_degraded)
     try:
         chosen = engine.choose_gates(found, [*policies, *later], attachment)
-        loaded = engine.load(libbpf, found, name, tables, tables.bits, chosen, attachment)
+        loaded = engine.load(
+            libbpf, found, name, tables, tables.bits, chosen, attachment, merging=merging
+        )
     except LibbpfError as error:
         raise features.refusal(error, found) from error
     try:
@@ -310,6 +333,7 @@ def compose(
         enriched,
         trail=trail,
         epoch=epoch,
+        repeats=repeats.attend(loaded.libbpf, loaded.instance),
     )
 
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from guard.errors import HostError
-from guard.kernel import pins, tables
+from guard.kernel import pins, repeats, tables
 from guard.kernel.attachment import WATCHED, Attachment, security_function
 from guard.kernel.fdinfo import fdinfo
 from guard.kernel.features import BPF_REMEDY, Features
@@ -30,6 +30,7 @@ from guard.kernel.libbpf import (
     LibbpfError,
 )
 from guard.kernel.pins import Instance
+from guard.kernel.repeats import EVERY, Merging
 from guard.plan import gates, platform
 from guard.plan.encode import DATA_BITS, Tables, value_size
 from guard.plan.gates import SWEEP, Gate
@@ -195,6 +196,7 @@ def load(
     attachment: Attachment = Attachment.LSM,
     ring_bytes: int = RING_BYTES,
     root: Path = pins.ROOT,
+    merging: Merging = EVERY,
 ) -> Engine:
     """Load, fill, attach and pin a new instance below ``root``. A failure leaves nothing behind.
 
@@ -209,6 +211,7 @@ def load(
         try:
             with loaded(libbpf, features, path, tables_fd, chosen, attachment) as handle:
                 _fill(libbpf, handle, hidden, tables_fd, generation.host, ring_bytes)
+                repeats.begin(libbpf, handle, hidden, merging)
                 # Labels first, then the gates that read them.
                 attach(libbpf, handle, hidden, (*(gate.program for gate in chosen), SWEEP))
         finally:

@@ -367,6 +367,12 @@ class Libbpf:
         self._check("test run", function(program_fd, byref(options)))
         return TestRun(options.retval, out.raw[: options.data_size_out])
 
+    def run(self, program_fd: int, what: str) -> None:
+        """Run a SYSCALL program once. Raises LibbpfError."""
+        options = TestRunOptions(sz=ctypes.sizeof(TestRunOptions))
+        function = self._function("bpf_prog_test_run_opts", c_int, c_int, POINTER(TestRunOptions))
+        self._check(what, function(program_fd, byref(options)))
+
     def possible_cpus(self) -> int:
         """How many CPUs a per-CPU map has values for."""
         return self._check("CPUs", self._function("libbpf_num_possible_cpus", c_int)())

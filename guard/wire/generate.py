@@ -39,6 +39,8 @@ STRUCTS = {
     "guard_devices": "DEVICES",
     "guard_task": "TASK",
     "guard_counters": "COUNTERS",
+    "guard_merging": "MERGING",
+    "guard_allowance": "ALLOWANCE",
     "guard_event": "EVENT",
 }
 

@@ -13,7 +13,7 @@ from guard.wire.structure import Field, Struct
 
 class Abi(IntEnum):
     # enum guard_abi
-    VERSION = 2
+    VERSION = 3
 
 
 class Limit(IntEnum):
@@ -365,6 +365,24 @@ COUNTERS = Struct(
         "killed": Field(48, 8, 1, "Q"),
     },
 )
+MERGING = Struct(
+    "guard_merging",
+    40,
+    {
+        "secret": Field(0, 16, 2, "Q"),
+        "interval_ns": Field(16, 8, 1, "Q"),
+        "burst_ns": Field(24, 8, 1, "Q"),
+        "merge": Field(32, 8, 1, "Q"),
+    },
+)
+ALLOWANCE = Struct(
+    "guard_allowance",
+    16,
+    {
+        "due_ns": Field(0, 8, 1, "Q"),
+        "limited": Field(8, 8, 1, "Q"),
+    },
+)
 EVENT = Struct(
     "guard_event",
     240,
@@ -414,4 +432,4 @@ EVENT = Struct(
     },
 )
 
-STRUCTS = (VERB_ROW, ROW, DEVICE, ID, GATED, ROOT, DEVICES, TASK, COUNTERS, EVENT)
+STRUCTS = (VERB_ROW, ROW, DEVICE, ID, GATED, ROOT, DEVICES, TASK, COUNTERS, MERGING, ALLOWANCE, EVENT)

@@ -21,6 +21,7 @@ from guard.daemon import session
 from guard.daemon.session import Session
 from guard.kernel import pins
 from guard.kernel.labels import Label
+from guard.kernel.repeats import EVERY, Merging
 from guard.policy.load import load
 from guard.policy.model import Policy
 
@@ -216,11 +217,21 @@ class Enforcer:
 
 
 @contextlib.contextmanager
-def loaded(name: str) -> Iterator[Enforcer]:
-    """An instance without rules, taken off at the end; this process itself is exempt."""
+def loaded(name: str, merging: Merging = EVERY) -> Iterator[Enforcer]:
+    """An instance without rules, taken off at the end; this process itself is exempt.
+
+    By default each event is sent at once.
+    """
     sink = Lines()
-    every = parsed([EVERYTHING])
-    begun = session.start(parsed([policy()]), name, True, {"lines": sink}, exempt=True, later=every)
+    begun = session.start(
+        parsed([policy()]),
+        name,
+        True,
+        {"lines": sink},
+        exempt=True,
+        later=parsed([EVERYTHING]),
+        merging=merging,
+    )
     try:
         yield Enforcer(begun, sink)
     finally:

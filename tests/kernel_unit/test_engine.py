@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from guard.errors import HostError
-from guard.kernel import engine, pins, tables
+from guard.kernel import engine, pins, repeats, tables
 from guard.kernel.attachment import Attachment
 from guard.kernel.libbpf import MODIFY_RETURN, TRACE_FENTRY, LibbpfError
 from guard.plan.encode import Tables, value_size
@@ -50,7 +50,7 @@ def test_a_loaded_instance_has_every_map_and_every_link_pinned(root: Path) -> No
     assert instance == loaded.instance and instance.name == "host"
     assert set(instance.links()) == {*(gate.program for gate in CHOSEN), SWEEP}
     pinned = {one.name for one in (instance.directory / "maps").iterdir()}
-    assert pinned == {*engine.MAPS, *engine.RINGS}
+    assert pinned == {*engine.MAPS, *engine.RINGS, *repeats.PINS}
     assert fake.objects == set() and fake.links == {}
     loaded.close()
     assert open_descriptors() == before
