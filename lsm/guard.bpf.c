@@ -19,6 +19,7 @@
 #include "exec.bpf.c"
 #include "descriptor.bpf.c"
 #include "task.bpf.c"
+#include "contents.bpf.c"
 #include "ops.bpf.c"
 #include "net.bpf.c"
 #include "unix.bpf.c"

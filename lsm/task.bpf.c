@@ -12,7 +12,7 @@
  *
  * Not covered here: changes of user, group and cgroup.
  */
-#include "classify.h"
+#include "subject.h"
 
 SEC("lsm/task_alloc")
 int BPF_PROG(guard_task_alloc, struct task_struct *task, unsigned long clone_flags, int ret)
@@ -42,21 +42,6 @@ int BPF_PROG(guard_task_alloc, struct task_struct *task, unsigned long clone_fla
 	if (!(clone_flags & CLONE_THREAD_FLAG))
 		child->flags &= ~GUARD_TASK_EXEMPT;
 	return 0;
-}
-
-/* Policies whose subject names the executable at ``dentry``. */
-static __always_inline __u64 subject_policies(const struct tables *tables, struct dentry *dentry)
-{
-	struct object object = { .subject = 1 };
-
-	begin_object(&object, tables, dentry, find_device(tables, dentry->d_sb->s_dev));
-	classify(&object);
-	if (object.reason) {
-		/* Policies only restrict, so the safe answer is all of them. */
-		COUNT(unclassified);
-		return tables->root.exe;
-	}
-	return verb_row(tables, row_in(&object, 0), 0)->allow & tables->root.exe;
 }
 
 SEC("lsm/bprm_creds_for_exec")

@@ -29,6 +29,8 @@ enum guard_limit {
 	GUARD_LIMIT_ID_SLOTS = 256,	/* slots of the hash table of users and groups */
 	GUARD_LIMIT_IDS = 128,		/* used slots */
 	GUARD_LIMIT_ID_PROBES = 4,	/* slots looked at before an id is nobody's */
+	GUARD_LIMIT_CONTENTS = 64,	 /* hashes of executables: one a policy, or a few of some */
+	GUARD_LIMIT_DIGEST = 32,	 /* bytes of a SHA-256 */
 	GUARD_LIMIT_DEPTH = 256,	 /* components; a longer walk is a latency attack */
 	GUARD_LIMIT_COMM = 16,		 /* TASK_COMM_LEN, include/linux/sched.h */
 	GUARD_LIMIT_PATHS_SHORT = 512,	 /* bytes of both paths in a short event */
@@ -96,11 +98,13 @@ enum guard_reason {
 	GUARD_REASON_ADDRESS = 8,    /* an address that the socket's family does not have */
 	GUARD_REASON_WIDENS = 11,    /* a link's new name would allow what its old one does not */
 	GUARD_REASON_SUBTREE = 12,   /* rules are about what is below a directory to be renamed */
+	GUARD_REASON_CONTENTS = 13,  /* a subject's executable with other contents than its sha256 */
 };
 
 enum guard_task_flag {
 	GUARD_TASK_EXEMPT = 1, /* guard's own process: host-wide policies pass it by */
 	GUARD_TASK_CANARY = 2, /* deny if the object's class is canary_class */
+	GUARD_TASK_CANARY_CONTENTS = 4, /* with CANARY: deny an exec if its file can be hashed */
 };
 
 enum guard_event_flag {
@@ -162,6 +166,12 @@ struct guard_id {
 	__u64 policies;
 };
 
+/* What a subject's executable may hold, and the policies whose subject says so. */
+struct guard_content {
+	__u64 sha256[GUARD_LIMIT_DIGEST / 8];
+	__u64 policies;
+};
+
 /* Policies that gate a section, and those of them that deny what no rule matches. */
 struct guard_gated {
 	__u64 policies;
@@ -182,6 +192,7 @@ struct guard_root {
 	__u64 exe;     /* policies whose subject names executables */
 	__u64 cgroup;  /* policies whose subject names control groups */
 	__u64 ids;		 /* policies whose subject names users or groups */
+	__u64 contents;		 /* of exe, those that say sha256 too */
 	struct guard_gated section[GUARD_LIMIT_SECTIONS];
 	__u64 group_mask[GUARD_LIMIT_GROUPS]; /* policies with rules in this automaton */
 	__u32 groups;			      /* automata in use: 1 .. GUARD_LIMIT_GROUPS */
@@ -194,6 +205,7 @@ struct guard_root {
 	__u32 id_multiplier;	/* slot = (id * multiplier >> 16) % slots, as u32 */
 	__u32 reserved;
 	struct guard_id id[GUARD_LIMIT_ID_SLOTS];
+	struct guard_content content[GUARD_LIMIT_CONTENTS];
 };
 
 /* The devices of one generation: a hash table, and what all others are. */

@@ -38,6 +38,9 @@ def surely_fits(policies: Sequence[Policy]) -> bool:
     members = [(*policy.subject.users, *policy.subject.groups) for policy in policies]
     if len({pattern.text for one in members for pattern in one}) > Limit.IDS:
         return False
+    hashes = {each.text for policy in policies for each in policy.subject.contents}
+    if len(hashes) > Limit.CONTENTS:
+        return False
     nets = [policy.net for policy in policies if policy.net is not None]
     groups = [
         _head("/**/", [each for policy in policies for each in policy.subject.units]),

@@ -17,9 +17,9 @@ from guard.plan.trial import reason
 from guard.plan.why import Answer, ask, matching_pattern
 from guard.policy.diagnostic import printable
 from guard.policy.findings import Findings
+from guard.policy.forms import OBJECT_FORM
 from guard.policy.model import Operation, PathOperation, PathRule, Pattern, Policy, Rule
 from guard.policy.operations import Complaint, operation
-from guard.policy.vocabulary import OBJECT_FORM
 
 _EPILOG = """\
 examples:

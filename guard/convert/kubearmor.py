@@ -15,8 +15,8 @@ from guard.convert.documents import Fields, documents, flag, items, line_of, los
 from guard.convert.literals import escaped, literal
 from guard.convert.model import Change, Converted, Draft, DraftPolicy, Inexact, policy_name, shown
 from guard.policy import limits
+from guard.policy.forms import TAG_FORM
 from guard.policy.nodes import Node
-from guard.policy.vocabulary import TAG_FORM
 from guard.policy.words import KERNEL, NET
 
 Subject = tuple[str, tuple[str, ...]]

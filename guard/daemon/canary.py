@@ -61,6 +61,7 @@ def run(engine: Engine, canary_class: int, generation: int) -> tuple[Canary, ...
             for gate in engine.gates
             if gate.program in canary_files.DRIVERS
         ),
+        *(Canary(gate.hook, _contents(labels)) for gate in engine.gates if gate.contents),
     )
 
 
@@ -79,6 +80,20 @@ def _refused(labels: Labels, hook: Hook, driver: Callable[[Calls], object]) -> s
     label = Label(0, flags=TaskFlag.CANARY, canary_class=_NO_CLASS, canary_hook=hook)
     if not _tries(labels, label, driver):
         return "it did not deny what it should have"
+    return None
+
+
+def _contents(labels: Labels) -> str | None:
+    """Whether an exec is denied to the process whose canary it is, after its file was hashed."""
+    execute = canary_files.DRIVERS["guard_exec_judge"]
+    if _tries(labels, Label(0, flags=TaskFlag.CANARY, canary_class=_NO_CLASS), execute):
+        return "an exec was denied that should not have been"
+    flags = TaskFlag.CANARY | TaskFlag.CANARY_CONTENTS
+    if not _tries(labels, Label(0, flags=flags, canary_class=_NO_CLASS), execute):
+        return (
+            "the kernel hashes no executables by SHA-256 (it does with CONFIG_IMA=y, and"
+            " without another ima_hash= on its command line)"
+        )
     return None
 
 

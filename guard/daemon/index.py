@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from guard.audit.decode import Event
 from guard.audit.record import Resolution
-from guard.plan.index import Asked, Cause, PlanIndex
+from guard.plan.index import CONTENTS, Asked, Cause, PlanIndex
 from guard.wire.layout import Reason, Section
 
 
@@ -32,20 +32,20 @@ class GenerationIndex:
             ]
         else:
             causes = self._plan.explain_audited(asked, event.audited)
-        return _resolution(causes, event.section)
+        return _resolution(causes, event.section, event.reason)
 
     def host_path(self, device: int, path: bytes) -> bytes | None:
         """Where the host mounts a path of the file system on ``device``; None: nowhere."""
         return self._plan.host_path(device, path)
 
 
-def _resolution(causes: list[Cause], section: int) -> Resolution:
+def _resolution(causes: list[Cause], section: int, reason: int) -> Resolution:
     if not causes:
         raise LookupError("an event without a policy")
     policy, rule = causes[0].policy, causes[0].rule
     others = tuple(cause.policy.name for cause in causes[1:])
     if rule is None:
-        line = policy.lines[section]
+        line = policy.lines[CONTENTS if reason == Reason.CONTENTS else section]
         return Resolution(policy.name, policy.mode, None, policy.file, line, None, others)
     return Resolution(
         policy.name, policy.mode, rule.id, rule.file, rule.line, rule.why, others, rule.tags

@@ -166,7 +166,15 @@ def choose_gates(
 
     Raises HostError, which names the first rule to need it, where the kernel lacks a hook.
     """
-    choice = gates.choose(gates.needed(policies), features.parameters(attachment))
+    needed = gates.needed(policies)
+    if attachment is Attachment.FMOD_RET and any(gate.contents for gate in needed):
+        asked = next(each for policy in policies for each in policy.subject.contents)
+        raise HostError(
+            f"{asked.span}: sha256 is for kernels with bpf among their LSMs: only there a program"
+            " may ask for a file's hash",
+            remedy=BPF_REMEDY,
+        )
+    choice = gates.choose(needed, features.parameters(attachment))
     if choice.missing:
         lacking = choice.missing[0]
         blamed = platform.blame(policies, lacking)
@@ -280,7 +288,12 @@ def trial(libbpf: Libbpf, features: Features, attachment: Attachment = Attachmen
     bits = DATA_BITS[0]
     fd = libbpf.map_create(MAP_TYPE_ARRAY, "guard_trial", len(_ZERO), value_size(bits), 1)
     try:
-        every = gates.choose(gates.GATES, features.parameters(attachment)).gates
+        possible = [
+            gate
+            for gate in gates.GATES
+            if not (gate.contents and attachment is Attachment.FMOD_RET)
+        ]
+        every = gates.choose(possible, features.parameters(attachment)).gates
         with loaded(libbpf, features, object_path(bits), fd, every, attachment):
             pass
     finally:

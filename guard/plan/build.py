@@ -130,6 +130,7 @@ def policy_masks(policies: Sequence[Policy]) -> Masks:
         exe=mask([bool(policy.subject.exe) for policy in policies]),
         cgroup=mask([bool(policy.subject.cgroups or policy.subject.units) for policy in policies]),
         ids=mask([bool(policy.subject.users or policy.subject.groups) for policy in policies]),
+        contents=mask([bool(policy.subject.contents) for policy in policies]),
         sections=tuple(gated(section) for section in Section),
     )
 

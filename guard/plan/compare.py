@@ -16,7 +16,7 @@ from guard.plan.changes import OperationChange, PolicyChange, SubjectChange, dir
 from guard.plan.compare_operations import operation_changes
 from guard.plan.compare_subjects import subject_changes
 from guard.plan.units import section_rules
-from guard.policy.model import Mode, Policy
+from guard.policy.model import Mode, Policy, Subject
 from guard.wire.layout import Section
 
 Change = OperationChange | SubjectChange | PolicyChange
@@ -54,6 +54,21 @@ def _whole(name: str, old: Policy | None, new: Policy | None) -> Iterator[Policy
     if was != now:
         what = f"what its tasks execute {'stays' if now else 'no longer stays'} under it"
         yield PolicyChange(name, direction(was), what)
+    yield from _contents(name, old.subject, new.subject)
+
+
+def _contents(name: str, old: Subject, new: Subject) -> Iterator[PolicyChange]:
+    """What the subject's executables may hold: anything, where no sha256 is given."""
+    was, now = ({each.text for each in subject.contents} for subject in (old, new))
+    if bool(was) is not bool(now):
+        other = "other contents than their sha256 are"
+        what = f"executables with {other} {'no longer started' if now else 'started now'}"
+        yield PolicyChange(name, direction(not now), what)
+        return
+    for loosens, some in ((False, was - now), (True, now - was)):
+        for each in sorted(some):
+            what = f"an executable with sha256 {each} is {'' if loosens else 'no longer '}started"
+            yield PolicyChange(name, direction(loosens), what)
 
 
 def _operations(name: str, old: Policy | None, new: Policy | None) -> Iterator[OperationChange]:

@@ -10,12 +10,13 @@ import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from guard.plan.contents import contents
 from guard.plan.errors import PlanError
 from guard.plan.hashing import hash_keys
 from guard.plan.host import Device, HostPlan
 from guard.plan.ids import Key, id_slot
 from guard.plan.plan import Plan, StartStates
-from guard.wire.layout import DEVICE, DEVICES, GATED, ID, ROOT, ROW, VERB_ROW, Abi, Limit
+from guard.wire.layout import CONTENT, DEVICE, DEVICES, GATED, ID, ROOT, ROW, VERB_ROW, Abi, Limit
 
 DATA_BITS = (18, 22, 26)
 """Size classes: the data of a generation is 2^bits bytes. Three, because kernels want
@@ -65,7 +66,9 @@ def encode(host_plan: HostPlan, generation: int) -> Tables:
     _put(root, "exe", masks.exe)
     _put(root, "cgroup", masks.cgroup)
     _put(root, "ids", masks.ids)
+    _put(root, "contents", masks.contents)
     _put_ids(root, host_plan.ids)
+    _put_contents(root, contents(plan.policies))
     for section, gated in enumerate(masks.sections):
         at = ROOT.fields["section"].offset + section * GATED.size
         struct.pack_into(GATED.format(), root, at, gated.policies, gated.default_deny)
@@ -124,6 +127,13 @@ def _put_ids(root: bytearray, ids: dict[Key, int]) -> None:
     for slot, (kind, number) in slots.items():
         at = ROOT.fields["id"].offset + slot * ID.size
         struct.pack_into(ID.format(), root, at, number, kind, ids[kind, number])
+
+
+def _put_contents(root: bytearray, digests: dict[bytes, int]) -> None:
+    for place, (digest, policies) in enumerate(digests.items()):
+        at = ROOT.fields["content"].offset + place * CONTENT.size
+        root[at : at + Limit.DIGEST] = digest
+        struct.pack_into("<Q", root, at + CONTENT.fields["policies"].offset, policies)
 
 
 def _device(number: int, start: StartStates, unused: StartStates) -> bytes:

@@ -44,7 +44,8 @@ class Gate:
     (kernel section: operations) that cannot be enforced without it; EVERY: all of the
     section. ``parameters`` is how many the kernel's function must have for this
     program, 0 where that never differed. ``spare``: a kernel without the hook loses
-    nothing, because others see the same there.
+    nothing, because others see the same there. ``contents``: needed where a subject has
+    sha256, whatever the sections, and only an LSM program can do it.
     """
 
     hook: Hook
@@ -53,6 +54,7 @@ class Gate:
     verbs: frozenset[int] = EVERY
     parameters: int = 0
     spare: bool = False
+    contents: bool = False
 
     @property
     def since(self) -> Release:
@@ -72,6 +74,11 @@ LABELS = (
     Gate(Hook.BPRM_COMMITTED_CREDS, "guard_exec_commit"),
 )
 """Attached first: gates read the labels that these keep."""
+
+
+CONTENTS = Gate(Hook.BPRM_CHECK_SECURITY, "guard_exec_contents", contents=True)
+"""For subjects with sha256 (lsm/contents.bpf.c). It asks a helper of 5.18 for the hash, which
+tracing programs may not ask (kernel/trace/bpf_trace.c has no case for it)."""
 
 
 def _operation(hook: Hook, *ops: KernelOp, program: str = "", parameters: int = 0) -> Gate:
@@ -224,6 +231,7 @@ SOCKETS = (
 
 GATES: tuple[Gate, ...] = (
     *LABELS,
+    CONTENTS,
     Gate(
         Hook.FILE_OPEN,
         "guard_file_open",
@@ -247,8 +255,12 @@ def needed(policies: Iterable[Policy]) -> tuple[Gate, ...]:
 
     The file gate is always among them: guard's own canary goes through it.
     """
+    policies = tuple(policies)
     wanted = wanted_verbs(policies)
-    return tuple(gate for gate in GATES if _is_needed(gate, wanted))
+    contents = any(policy.subject.contents for policy in policies)
+    return tuple(
+        gate for gate in GATES if (contents if gate.contents else _is_needed(gate, wanted))
+    )
 
 
 def wanted_verbs(policies: Iterable[Policy]) -> dict[Section, frozenset[int] | None]:
@@ -294,9 +306,9 @@ def choose(gates: Iterable[Gate], parameters: dict[str, int]) -> Choice:
     ``parameters`` has, for each function of the kernel among the gates', how many
     parameters it takes; a function that is not there, the kernel does not have.
     """
-    by_hook: dict[tuple[Hook, Section | None], list[Gate]] = {}
+    by_hook: dict[tuple[Hook, Section | None, bool], list[Gate]] = {}
     for gate in gates:
-        by_hook.setdefault((gate.hook, gate.section), []).append(gate)
+        by_hook.setdefault((gate.hook, gate.section, gate.contents), []).append(gate)
     chosen: list[Gate] = []
     missing: list[Gate] = []
     for variants in by_hook.values():

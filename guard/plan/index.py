@@ -19,13 +19,18 @@ from guard.plan.units import SUBJECT, Ref, rule_verbs, section_rules
 from guard.policy.model import Effect, KernelRule, Rule
 from guard.wire.layout import Section
 
-_VERSION = 2
+_VERSION = 3
+
+
+CONTENTS = len(Section)
+"""Place in a policy's lines of the one about its executables' contents."""
 
 
 @dataclass(frozen=True, slots=True)
 class IndexedPolicy:
     """One policy, at its bit. ``lines`` are those of its sections, in the order of enum
-    guard_section; a section that it does not have has the document's line.
+    guard_section; a section that it does not have has the document's line. Then the
+    line that says what executables may hold, or the subject's.
     """
 
     name: str
@@ -173,7 +178,8 @@ def index_plan(host_plan: HostPlan) -> PlanIndex:
     numbers: dict[Ref, int] = {}
     for bit, policy in enumerate(plan.policies):
         sections = (policy.file, policy.exec, policy.net, policy.kernel)
-        lines = tuple((section or policy).span.line for section in sections)
+        said = next(iter(policy.subject.contents), policy.subject)
+        lines = tuple(one.span.line for one in (*(section or policy for section in sections), said))
         policies.append(IndexedPolicy(policy.name, policy.mode.value, policy.source, lines))
         for section in Section:
             for index, rule in enumerate(section_rules(policy, section)):

@@ -43,6 +43,7 @@ class Masks:
     exe: int
     cgroup: int
     ids: int
+    contents: int
     sections: tuple[Gated, ...]
 
 

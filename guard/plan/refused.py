@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from guard.plan.build import build_plan
+from guard.plan.contents import contents
 from guard.plan.encode import require_room
 from guard.plan.errors import PlanError
 from guard.plan.ids import require_few
@@ -24,6 +25,7 @@ def find(policies: Sequence[Policy]) -> Iterator[Diagnostic]:
         return
     try:
         require_few(policies)
+        contents(policies)
         require_room(build_plan(policies))
     except PlanError as error:
         yield Diagnostic(

@@ -17,9 +17,9 @@ from guard.policy import limits
 from guard.policy.codes import Code
 from guard.policy.diagnostic import Fix, Related, quoted
 from guard.policy.findings import Findings, certainly
+from guard.policy.forms import VAR_FORM
 from guard.policy.nodes import Scalar
 from guard.policy.source import Span
-from guard.policy.vocabulary import VAR_FORM
 
 _T = TypeVar("_T")
 

@@ -14,10 +14,11 @@ from guard.policy import limits, read
 from guard.policy.codes import Code
 from guard.policy.diagnostic import Related, printable, quoted
 from guard.policy.findings import Findings
+from guard.policy.forms import INCLUDE_FORM
 from guard.policy.nodes import Mapping, Node, Scalar
 from guard.policy.source import Span
 from guard.policy.values import Field, Values
-from guard.policy.vocabulary import FRAGMENT, INCLUDE_FORM
+from guard.policy.vocabulary import FRAGMENT
 
 Load = Callable[[str, str], tuple[str, bytes]]
 """Gives the name and content of a file, by the name of the file that includes it and a path

@@ -37,6 +37,9 @@ CHOICES = 512
 NAME_LENGTH = 64
 """Characters of a policy's name or a rule's id: they go into every audit record."""
 
+DIGEST_LENGTH = 64
+"""Hexadecimal digits of a SHA-256."""
+
 TEXT_LENGTH = 1024
 """Characters of `why`."""
 

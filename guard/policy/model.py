@@ -178,7 +178,9 @@ class Subject:
 
     ``units`` are systemd units, globs over a unit's name; they select control
     groups as a component of their path. With ``inherit``, only with exe,
-    whatever these tasks fork and execute stays under the policy.
+    whatever these tasks fork and execute stays under the policy. ``contents``, only
+    with exe, are the SHA-256 of what its files may hold, as 64 hexadecimal digits in
+    lower case: a file with other contents is not started.
     """
 
     exe: tuple[Pattern, ...]
@@ -189,6 +191,7 @@ class Subject:
     cgroups: tuple[Pattern, ...] = ()
     users: tuple[Pattern, ...] = ()
     groups: tuple[Pattern, ...] = ()
+    contents: tuple[Pattern, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

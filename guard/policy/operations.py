@@ -17,8 +17,8 @@ from guard.policy import limits
 from guard.policy.codes import Code
 from guard.policy.diagnostic import quoted
 from guard.policy.findings import certainly
+from guard.policy.forms import OBJECT_FORM
 from guard.policy.model import KernelOperation, Operation, PathOperation
-from guard.policy.vocabulary import OBJECT_FORM
 from guard.policy.words import EXEC, FILE, KERNEL, NET, Verbs
 from guard.wire.layout import PathVerb
 

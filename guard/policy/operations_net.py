@@ -21,6 +21,7 @@ from typing import TypeVar
 from guard.policy import limits, net_text
 from guard.policy.codes import Code
 from guard.policy.diagnostic import quoted
+from guard.policy.forms import OBJECT_FORM
 from guard.policy.model import NetOperation, Operation, PathOperation
 from guard.policy.networds import (
     AF_INET,
@@ -41,7 +42,6 @@ from guard.policy.networds import (
     TYPES,
 )
 from guard.policy.operations import Complaint, Suggest
-from guard.policy.vocabulary import OBJECT_FORM
 from guard.policy.words import NET
 from guard.wire.layout import NetVerb, PathVerb
 

@@ -13,12 +13,13 @@ from typing import Any, NamedTuple, TypedDict
 from guard.policy import limits, operations
 from guard.policy.codes import Code
 from guard.policy.diagnostic import Fix, Related, quoted
+from guard.policy.forms import TAG_FORM
 from guard.policy.model import Effect, Errno, KernelRule, PathRule
 from guard.policy.nodes import Node, Scalar
 from guard.policy.scope import EXEC_PATHS, PATHS, Form, Scope
 from guard.policy.source import Span
 from guard.policy.values import Field, Values, is_null
-from guard.policy.vocabulary import ERRNOS, EXEC_RULE, FILE_RULE, KERNEL_RULE, TAG_FORM, Shape
+from guard.policy.vocabulary import ERRNOS, EXEC_RULE, FILE_RULE, KERNEL_RULE, Shape
 from guard.policy.words import EXEC, FILE, IMPLIED, KERNEL, Verbs
 from guard.wire.layout import PathVerb
 

@@ -4,15 +4,17 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 from guard.policy import limits
 from guard.policy.codes import Code
-from guard.policy.diagnostic import Related, quoted
+from guard.policy.diagnostic import Fix, Related, quoted
+from guard.policy.forms import ACCOUNT_FORM, DIGEST_FORM
 from guard.policy.model import Pattern, Subject
 from guard.policy.nodes import Node, Scalar
 from guard.policy.scope import CGROUPS, UNITS, Scope
-from guard.policy.values import Field, Values
-from guard.policy.vocabulary import ACCOUNT_FORM, SUBJECT
+from guard.policy.values import Field, Values, double_quoted
+from guard.policy.vocabulary import SUBJECT
 
 MOST_ID = 4294967294
 """The largest user or group number; the next one means 'none' to system calls."""
@@ -28,9 +30,12 @@ def subject(field: Field, values: Values, scope: Scope) -> Subject | None:
     cgroups: tuple[Pattern, ...] = ()
     users: tuple[Pattern, ...] = ()
     groups: tuple[Pattern, ...] = ()
+    contents: tuple[Pattern, ...] = ()
     host = inherit = False
     if "exe" in fields:
         exe = scope.patterns(fields["exe"].value, "exe")
+    if "sha256" in fields:
+        contents = _contents(fields["sha256"].value, values)
     if "unit" in fields:
         units = scope.patterns(fields["unit"].value, "unit", UNITS)
     if "cgroup" in fields:
@@ -43,7 +48,7 @@ def subject(field: Field, values: Values, scope: Scope) -> Subject | None:
         host = _host(fields["host"].value, values)
     if "inherit" in fields:
         inherit = values.flag(fields["inherit"].value, "inherit") or False
-    return Subject(exe, host, inherit, field.value.span, units, cgroups, users, groups)
+    return Subject(exe, host, inherit, field.value.span, units, cgroups, users, groups, contents)
 
 
 def _host(node: Node, values: Values) -> bool:
@@ -61,9 +66,42 @@ def _host(node: Node, values: Values) -> bool:
 
 def _accounts(node: Node, what: str, values: Values) -> tuple[Pattern, ...]:
     """Users or groups: names, or numbers without quotes."""
+
+    def allowed(scalar: Scalar) -> bool:
+        return _is_number(scalar) or _is_name(scalar, what, values)
+
+    return _members(node, what, values, allowed)
+
+
+def _contents(node: Node, values: Values) -> tuple[Pattern, ...]:
+    """SHA-256 of executables, as text."""
+
+    def allowed(scalar: Scalar) -> bool:
+        if values.text(scalar, "a sha256", limits.DIGEST_LENGTH) is None:
+            return False
+        if re.fullmatch(DIGEST_FORM, scalar.text):
+            return True
+        lower = scalar.text.lower()
+        certain = re.fullmatch(DIGEST_FORM, lower) is not None
+        values.findings.add(
+            Code.BAD_VALUE,
+            f"{quoted(scalar.text)} is no SHA-256: 64 digits, 0 to 9 and a to f",
+            scalar.span,
+            help="write it as sha256sum prints it",
+            fix=Fix(scalar.span, double_quoted(lower)) if certain else None,
+        )
+        return False
+
+    return _members(node, "sha256", values, allowed)
+
+
+def _members(
+    node: Node, what: str, values: Values, allowed: Callable[[Scalar], bool]
+) -> tuple[Pattern, ...]:
+    """One scalar or several, each once; those that are not allowed have a finding already."""
     found: dict[str, Pattern] = {}
     for scalar in values.one_or_more(node, what):
-        if not _is_number(scalar) and not _is_name(scalar, what, values):
+        if not allowed(scalar):
             continue
         first = found.get(scalar.text)
         if first is not None:

@@ -12,24 +12,27 @@ from __future__ import annotations
 from typing import Any
 
 from guard.policy import limits, schema_ingress
-from guard.policy.networds import FAMILIES, NETLINK_PROTOCOLS, PORT_TYPES, PROTOCOLS, TYPES
-from guard.policy.parse_subject import MOST_ID
-from guard.policy.vocabulary import (
+from guard.policy.forms import (
     ACCOUNT_FORM,
-    EFFECTS,
-    ERRNOS,
-    FRAGMENT,
+    DIGEST_FORM,
     GENERATED_ID_FORM,
     INCLUDE_FORM,
-    LANGUAGE_VERSION,
-    MODES,
     NAME_FORM,
     OBJECT_FORM,
-    POLICY,
-    SHAPES,
     TAG_FORM,
     UNIT_FORM,
     VAR_FORM,
+)
+from guard.policy.networds import FAMILIES, NETLINK_PROTOCOLS, PORT_TYPES, PROTOCOLS, TYPES
+from guard.policy.parse_subject import MOST_ID
+from guard.policy.vocabulary import (
+    EFFECTS,
+    ERRNOS,
+    FRAGMENT,
+    LANGUAGE_VERSION,
+    MODES,
+    POLICY,
+    SHAPES,
     Key,
     Kind,
     Shape,
@@ -172,6 +175,7 @@ _TEXTS: dict[Kind, Schema] = {
             _text(f"^{ACCOUNT_FORM}$", limits.NAME_LENGTH),
         ]
     },
+    Kind.CONTENTS: _text(f"^{DIGEST_FORM}$", limits.DIGEST_LENGTH),
     Kind.INCLUDE: _text(f"^{INCLUDE_FORM}$", limits.PATTERN_LENGTH),
 }
 

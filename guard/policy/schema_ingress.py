@@ -10,7 +10,8 @@ from __future__ import annotations
 from typing import Any
 
 from guard.policy import limits, limits_ingress
-from guard.policy.vocabulary import GENERATED_ID_FORM, NAME_FORM, Shape
+from guard.policy.forms import GENERATED_ID_FORM, NAME_FORM
+from guard.policy.vocabulary import Shape
 from guard.policy.vocabulary_ingress import (
     ALL,
     DEFAULTS,

@@ -14,6 +14,7 @@ from guard.policy import limits, pattern_text, patterns
 from guard.policy.codes import Code
 from guard.policy.definitions import Named, TooLong, has_variable, substitute
 from guard.policy.diagnostic import Related, quoted
+from guard.policy.forms import NAME_FORM, UNIT_FORM, VAR_FORM
 from guard.policy.model import Pattern, Prefix
 from guard.policy.networds import KNOWN_SETS
 from guard.policy.nodes import Broken, Node, Scalar, reading
@@ -25,7 +26,6 @@ from guard.policy.tokens import (
     TooManyAlternatives,
 )
 from guard.policy.values import Field, Values, described
-from guard.policy.vocabulary import NAME_FORM, UNIT_FORM, VAR_FORM
 
 SIGN = "@"
 """Before the name of a list or set."""

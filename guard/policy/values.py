@@ -15,9 +15,10 @@ from guard.policy import limits
 from guard.policy.codes import Code
 from guard.policy.diagnostic import Fix, Related, quoted
 from guard.policy.findings import Findings
+from guard.policy.forms import GENERATED_ID_FORM, NAME_FORM, NAME_FORM_WORDS
 from guard.policy.nodes import Broken, Mapping, Node, Scalar, Sequence, reading
 from guard.policy.source import Span
-from guard.policy.vocabulary import GENERATED_ID_FORM, NAME_FORM, NAME_FORM_WORDS, Shape
+from guard.policy.vocabulary import Shape
 
 _T = TypeVar("_T")
 

@@ -47,6 +47,7 @@ class Kind(enum.Enum):
     UNITS = enum.auto()
     CGROUPS = enum.auto()
     ACCOUNTS = enum.auto()
+    CONTENTS = enum.auto()
     ABSTRACT = enum.auto()
     FAMILIES = enum.auto()
     TYPES = enum.auto()
@@ -107,23 +108,6 @@ class Shape(NamedTuple):
     at_least_one: tuple[str, ...] = ()
     needs: tuple[tuple[str, str, str], ...] = ()
 
-
-NAME_FORM = r"[A-Za-z0-9][A-Za-z0-9._-]*"
-NAME_FORM_WORDS = "letters, digits, '.', '_' and '-', the first a letter or digit"
-GENERATED_ID_FORM = r"(file|exec|net|kernel|ingress)\.[0-9]+"
-"""Ids of rules that their author gave none: section.number. Nobody else may use them."""
-
-OBJECT_FORM = r"/|(/(?!\.{1,2}(/|$))[^/\x00]+)+"
-"""A canonical absolute path: the root, or components that are neither empty, '.' nor '..'."""
-
-VAR_FORM = r"[A-Za-z_][A-Za-z0-9_]*"
-INCLUDE_FORM = r"(?!/)(?!(.*/)?\.\.?(/|$))[^\x00]+"
-"""A path that leads downwards from where one is."""
-
-TAG_FORM = r"[A-Za-z0-9][A-Za-z0-9._:/-]*"
-ACCOUNT_FORM = r"[A-Za-z_][A-Za-z0-9_.-]*\$?"
-UNIT_FORM = r"[^/@][^/]*(\.(service|slice|scope|socket|mount|swap)|[*?}\]])"
-"""A glob over the name of a unit that has a control group: systemd.unit(5)."""
 
 _PATTERN_MEANING = (
     "* and ? stay within a component, ** crosses '/', [a-z] is one byte, {a,b} either. "
@@ -199,6 +183,12 @@ SUBJECT = Shape(
             + _PATTERN_MEANING,
         ),
         Key(
+            "sha256",
+            Kind.CONTENTS,
+            "What the executable must hold, or one of these: SHA-256 in lower case, as sha256sum "
+            "prints it. A file at such a path with other contents is not started. With exe only.",
+        ),
+        Key(
             "unit",
             Kind.UNITS,
             "Tasks of this systemd unit, or of one of these: globs over its name.",
@@ -218,9 +208,12 @@ SUBJECT = Shape(
             "Default: false; forked children always do until they execute something.",
         ),
     ),
-    planned=frozenset(["hash", "container"]),
+    planned=frozenset(["container"]),
     exactly_one=("exe", "unit", "cgroup", "user", "group", "host"),
-    needs=(("inherit", "exe", "only an executable's tasks leave the subject by executing"),),
+    needs=(
+        ("inherit", "exe", "only an executable's tasks leave the subject by executing"),
+        ("sha256", "exe", "only an executable has contents"),
+    ),
 )
 
 _DEFAULT = Key(

@@ -35,6 +35,7 @@ STRUCTS = {
     "guard_device": "DEVICE",
     "guard_id": "ID",
     "guard_gated": "GATED",
+    "guard_content": "CONTENT",
     "guard_root": "ROOT",
     "guard_devices": "DEVICES",
     "guard_task": "TASK",

@@ -29,6 +29,8 @@ class Limit(IntEnum):
     ID_SLOTS = 256
     IDS = 128
     ID_PROBES = 4
+    CONTENTS = 64
+    DIGEST = 32
     DEPTH = 256
     COMM = 16
     PATHS_SHORT = 512
@@ -221,12 +223,14 @@ class Reason(IntEnum):
     ADDRESS = 8
     WIDENS = 11
     SUBTREE = 12
+    CONTENTS = 13
 
 
 class TaskFlag(IntEnum):
     # enum guard_task_flag
     EXEMPT = 1
     CANARY = 2
+    CANARY_CONTENTS = 4
 
 
 class EventFlag(IntEnum):
@@ -300,9 +304,17 @@ GATED = Struct(
         "default_deny": Field(8, 8, 1, "Q"),
     },
 )
+CONTENT = Struct(
+    "guard_content",
+    40,
+    {
+        "sha256": Field(0, 32, 4, "Q"),
+        "policies": Field(32, 8, 1, "Q"),
+    },
+)
 ROOT = Struct(
     "guard_root",
-    8632,
+    11200,
     {
         "abi": Field(0, 4, 1, "I"),
         "generation": Field(4, 4, 1, "I"),
@@ -312,18 +324,20 @@ ROOT = Struct(
         "exe": Field(32, 8, 1, "Q"),
         "cgroup": Field(40, 8, 1, "Q"),
         "ids": Field(48, 8, 1, "Q"),
-        "section": Field(56, 64, 4, "guard_gated"),
-        "group_mask": Field(120, 32, 4, "Q"),
-        "groups": Field(152, 4, 1, "I"),
-        "device_multiplier": Field(156, 4, 1, "I"),
-        "net": Field(160, 4, 1, "I"),
-        "cgroups": Field(164, 4, 1, "I"),
-        "zero": Field(168, 8, 1, "Q"),
-        "column": Field(176, 512, 256, "H"),
-        "kernel": Field(688, 3840, 96, "guard_verb_row"),
-        "id_multiplier": Field(4528, 4, 1, "I"),
-        "reserved": Field(4532, 4, 1, "I"),
-        "id": Field(4536, 4096, 256, "guard_id"),
+        "contents": Field(56, 8, 1, "Q"),
+        "section": Field(64, 64, 4, "guard_gated"),
+        "group_mask": Field(128, 32, 4, "Q"),
+        "groups": Field(160, 4, 1, "I"),
+        "device_multiplier": Field(164, 4, 1, "I"),
+        "net": Field(168, 4, 1, "I"),
+        "cgroups": Field(172, 4, 1, "I"),
+        "zero": Field(176, 8, 1, "Q"),
+        "column": Field(184, 512, 256, "H"),
+        "kernel": Field(696, 3840, 96, "guard_verb_row"),
+        "id_multiplier": Field(4536, 4, 1, "I"),
+        "reserved": Field(4540, 4, 1, "I"),
+        "id": Field(4544, 4096, 256, "guard_id"),
+        "content": Field(8640, 2560, 64, "guard_content"),
     },
 )
 DEVICES = Struct(
@@ -432,4 +446,4 @@ EVENT = Struct(
     },
 )
 
-STRUCTS = (VERB_ROW, ROW, DEVICE, ID, GATED, ROOT, DEVICES, TASK, COUNTERS, MERGING, ALLOWANCE, EVENT)
+STRUCTS = (VERB_ROW, ROW, DEVICE, ID, GATED, CONTENT, ROOT, DEVICES, TASK, COUNTERS, MERGING, ALLOWANCE, EVENT)

@@ -41,7 +41,7 @@ EVERYTHING = f"""\
 version: 1
 name: everything
 mode: audit
-subject: {TREE}
+subject: {{exe: /none/such, inherit: true, sha256: "{"0" * 64}"}}
 file: {{default: deny}}
 exec: {{default: deny}}
 net: {{default: deny}}

@@ -11,7 +11,7 @@ import pytest
 
 from guard.analysis.evaluate import decide
 from guard.plan.agree import net_bytes
-from guard.plan.changes import Direction, OperationChange, SubjectChange
+from guard.plan.changes import Direction, OperationChange, PolicyChange, SubjectChange
 from guard.plan.compare import compare
 from guard.plan.compare_operations import operation_of
 from guard.plan.languages import net
@@ -29,6 +29,8 @@ EVERY = (
     "file: {default: allow, rules: [{deny: [write, list, append, create, delete, rename,"
     " link, setattr, lock, ioctl, mkdev, mkfifo, mksock], path: '/**'}]}"
 )
+ONE, TWO = "a1" * 32, "b2" * 32
+
 HEAD = "version: 1\nname: p\nmode: enforce\nsubject: {exe: /bin/x}\n"
 
 
@@ -170,6 +172,47 @@ def test_tasks_that_come_and_go_are_told(
     old: str, new: str, told: list[tuple[str, str, str, str]]
 ) -> None:
     assert subjects(old, new) == told
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ("", "", []),
+        (ONE, ONE, []),
+        (
+            "",
+            ONE,
+            [
+                "tightens: executables with other contents than their sha256 are no longer started",
+            ],
+        ),
+        (
+            f"{ONE}, {TWO}",
+            "",
+            ["loosens: executables with other contents than their sha256 are started now"],
+        ),
+        (
+            ONE,
+            TWO,
+            [
+                f"tightens: an executable with sha256 {ONE} is no longer started",
+                f"loosens: an executable with sha256 {TWO} is started",
+            ],
+        ),
+        (f"{ONE}, {TWO}", f"{TWO}, {ONE}", []),
+    ],
+)
+def test_what_executables_may_hold_is_compared(old: str, new: str, told: list[str]) -> None:
+    head = "version: 1\nname: p\nmode: enforce\nsubject: {exe: /bin/x%s}\n"
+    made = [
+        parsed("kernel: {deny: [ptrace]}", head % (f", sha256: [{one}]" if one else ""))
+        for one in (old, new)
+    ]
+    found = compare(made[:1], made[1:])
+    assert all(isinstance(each, PolicyChange) for each in found)
+    assert [
+        f"{each.direction.value}: {each.what}" for each in found if isinstance(each, PolicyChange)
+    ] == told
 
 
 def test_a_unit_and_its_control_group_are_compared_by_what_they_are() -> None:

@@ -78,6 +78,15 @@ def test_tables_that_are_too_large_are_a_finding(monkeypatch: pytest.MonkeyPatch
     assert "at most 256 can be loaded" in found[0].message
 
 
+def test_more_hashes_than_the_tables_hold_are_a_finding() -> None:
+    hashes = ", ".join(f"'{number:064x}'" for number in range(65))
+    subject = f"subject: {{exe: /bin/x, sha256: [{hashes}]}}"
+    text = f"version: 1\nname: p\nmode: enforce\n{subject}\nfile: {{default: allow}}\n"
+    found = with_refused(load([("p.yaml", text.encode())])).diagnostics
+    assert [(each.code.number, each.span.line) for each in found] == [("G332", 4)]
+    assert "more than 64 different sha256" in found[0].message
+
+
 def test_a_pattern_that_multiplies_is_a_finding_at_its_place(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
