@@ -40,16 +40,16 @@ def meeting_sockets(rules: Sequence[NetRule]) -> list[NetRule]:
 
 def meeting_paths(rules: Sequence[PathRule]) -> list[PathRule]:
     """The rules that may match a path which another one matches, in their order."""
-    starts: list[tuple[bytes, bool, int]] = []
+    begins: list[tuple[bytes, bool, int]] = []
     for number, rule in enumerate(rules):
         for pattern in rule.paths:
             # At one and the same start those that go on come first.
-            starts += [(start, exact, number) for start, exact in _starts(pattern.text)]
-    starts.sort()
+            begins += [(start, exact, number) for start, exact in starts(pattern.text)]
+    begins.sort()
     together: set[int] = set()
     above: list[tuple[bytes, set[int]]] = []
     exactly: dict[bytes, int] = {}
-    for start, exact, number in starts:
+    for start, exact, number in begins:
         while above and not start.startswith(above[-1][0]):
             above.pop()
         known = {exactly.setdefault(start, number)} if exact else set()
@@ -70,9 +70,9 @@ def meeting_paths(rules: Sequence[PathRule]) -> list[PathRule]:
     return [rule for number, rule in enumerate(rules) if number in together]
 
 
-def _starts(text: str) -> Iterator[tuple[bytes, bool]]:
+def starts(text: str) -> Iterator[tuple[bytes, bool]]:
     """What a pattern's alternatives begin with, and whether that is all of it."""
-    if _BRACES_OR_ESCAPE.search(text) is None:
+    if text == "anonymous" or _BRACES_OR_ESCAPE.search(text) is None:
         match = _LITERAL.match(text)
         start = match.group() if match else ""
         yield start.encode(), start == text

@@ -10,41 +10,23 @@ together.
 
 from __future__ import annotations
 
-import dataclasses
-import re
 from collections.abc import Collection, Iterator, Sequence
-from typing import Any
 
 from guard.analysis.evaluate import decide
+from guard.analysis.near import Near
 from guard.analysis.overlap import any_clash, meeting_paths, meeting_sockets
 from guard.plan.agree import Disagreement
-from guard.plan.build import build_plan
 from guard.plan.classes import Together, together
-from guard.plan.compare_operations import easier, operation_of, path_or_net
+from guard.plan.compare_operations import path_or_net
 from guard.plan.errors import PlanError
-from guard.plan.languages import net
-from guard.plan.plan import Plan, state_class
-from guard.plan.product import Product, TooLarge
-from guard.plan.units import ANONYMOUS_WORD, wants_other_errno
+from guard.plan.examples import ObjectRule, example, shown, with_rules
+from guard.plan.units import wants_other_errno
 from guard.policy.codes import Code, Severity
 from guard.policy.diagnostic import Diagnostic, Related, quoted
 from guard.policy.load import Loaded
-from guard.policy.model import (
-    Effect,
-    NetOperation,
-    NetRule,
-    Operation,
-    PathOperation,
-    PathRule,
-    Policy,
-    Subject,
-)
-from guard.policy.operation_text import words
+from guard.policy.model import Effect, NetRule, PathRule, Policy
 from guard.policy.source import Span
-from guard.wire.layout import NetVerb, PathVerb, Section
-
-ObjectRule = PathRule | NetRule
-"""Rules about objects that automata classify."""
+from guard.wire.layout import Section
 
 _TOLD = frozenset((Code.DUPLICATE_RULE, Code.USELESS_ALLOW, Code.USELESS_SECTION, Code.EXCEPT_ALL))
 """Findings that say of a rule, or of them all, that it does nothing."""
@@ -99,9 +81,10 @@ def _of_section(
     except PlanError:
         return  # too large for tables: whoever loads it is told, with the pattern's place
     left_out = {id(rule) for rule in unneeded}
-    kept = with_rules(policy, section, [rule for rule in every if id(rule) not in left_out])
+    candidates = Near(every)
+    policy = with_rules(policy, section, ())
     for rule in reversed(unneeded):
-        yield _finding(policy, section, rule, kept)
+        yield _finding(policy, section, rule, candidates, left_out)
 
 
 def _meeting(rules: Sequence[ObjectRule]) -> list[ObjectRule]:
@@ -114,21 +97,6 @@ def _meeting(rules: Sequence[ObjectRule]) -> list[ObjectRule]:
 def _told(told: Collection[tuple[str, int]], span: Span) -> bool:
     # A finding about a rule may be on any of its lines.
     return any((span.file, line) in told for line in range(span.line, span.end_line + 1))
-
-
-def with_rules(policy: Policy, section: Section, rules: Sequence[ObjectRule]) -> Policy:
-    """The policy with these rules alone, for a subject that costs nothing to compile."""
-    found = path_or_net(policy, section)
-    assert found is not None, "only a policy with the section has rules"
-    changed: Any = dataclasses.replace(found, rules=tuple(rules))  # type: ignore[arg-type]
-    return dataclasses.replace(
-        policy,
-        subject=Subject((), True, False, policy.subject.span),
-        file=changed if section is Section.FILE else None,
-        exec=changed if section is Section.EXEC else None,
-        net=changed if section is Section.NET else None,
-        kernel=None,
-    )
 
 
 def _unneeded(classes: Sequence[Together], rules: Sequence[ObjectRule]) -> list[ObjectRule]:
@@ -176,7 +144,16 @@ def _needed(rule: ObjectRule, others: Sequence[ObjectRule], verbs: Collection[in
     return False
 
 
-def _finding(policy: Policy, section: Section, rule: ObjectRule, kept: Policy) -> Diagnostic:
+def _finding(
+    policy: Policy,
+    section: Section,
+    rule: ObjectRule,
+    candidates: Near,
+    left_out: Collection[int],
+) -> Diagnostic:
+    """What is told about a rule that can be left out, ``left_out`` being the ids of all such
+    rules, and ``candidates`` what may match an operation, with them.
+    """
     operation = example(policy, section, rule)
     if operation is None:
         return Diagnostic(
@@ -185,15 +162,11 @@ def _finding(policy: Policy, section: Section, rule: ObjectRule, kept: Policy) -
             + (": except takes out everything" if rule.excepts else ""),
             rule.span,
         )
-    if isinstance(operation, NetOperation):
-        operation = next(
-            one
-            for one in easier(operation)
-            if decide(with_rules(policy, section, [rule]), one).rules
-        )
-    kept, policy = (_near(one, section, operation) for one in (kept, policy))
+    near = candidates.rules(operation)
+    kept = with_rules(policy, section, [one for one in near if id(one) not in left_out])
     decision = decide(kept, operation)
-    if decision.allowed != decide(policy, operation).allowed or not decision.deciding:
+    before = decide(with_rules(policy, section, near), operation)
+    if decision.allowed != before.allowed or not decision.deciding:
         raise Disagreement(f"the rule {rule.id!r} is not useless at {operation}")
     effect = decision.deciding[0].effect
     beaten = effect is not rule.effect
@@ -212,92 +185,3 @@ def _finding(policy: Policy, section: Section, rule: ObjectRule, kept: Policy) -
         if beaten
         else "leave it out, or narrow the other rule",
     )
-
-
-def _near(policy: Policy, section: Section, operation: Operation) -> Policy:
-    """The policy without rules whose patterns all begin otherwise than the operation's path:
-    ten thousand of them would each be made a regular expression.
-    """
-    found = path_or_net(policy, section)
-    if found is None or not isinstance(operation, PathOperation):
-        return policy
-    near: list[ObjectRule] = [
-        rule
-        for rule in found.rules
-        if isinstance(rule, NetRule)
-        or any(operation.path.startswith(_start(each.text)) for each in rule.paths)
-    ]
-    return with_rules(policy, section, near)
-
-
-_LITERAL = re.compile(r"[^*?\[{\\]*")
-
-
-def _start(glob: str) -> str:
-    """What all that a glob matches begins with, as far as nothing in it is special."""
-    match = _LITERAL.match(glob)
-    return match.group() if match else ""
-
-
-def shown(operation: Operation) -> str:
-    """An operation in a finding's words."""
-    if isinstance(operation, PathOperation) and operation.path.startswith("/"):
-        verb, path = words(operation).rsplit(operation.path, 1)[0].rstrip(), operation.path
-        return f"{verb} {quoted(path)}"
-    return words(operation)
-
-
-def example(policy: Policy, section: Section, rule: ObjectRule) -> Operation | None:
-    """A shortest operation that a rule matches; None if it is proved that there is none."""
-    plan = build_plan([with_rules(policy, section, [rule])])
-    names = [rule.verbs[0]] if section is not Section.NET else rule.verbs
-    for verb in names:
-        if any(path.text == ANONYMOUS_WORD for path in getattr(rule, "paths", ())):
-            return PathOperation(PathVerb(verb), ANONYMOUS_WORD)
-        if section is not Section.NET or verb in _NAMED:
-            found = _path(plan, rule)
-            if found is not None:
-                text = found.decode("utf-8", "surrogateescape")
-                operation: Operation = PathOperation(PathVerb(verb), text)
-                return _checked(policy, section, rule, operation)
-    if section is not Section.NET:
-        return None
-    return _socket(policy, plan, rule)
-
-
-_NAMED = (NetVerb.BIND, NetVerb.CONNECT, NetVerb.SEND)
-
-
-def _path(plan: Plan, rule: ObjectRule) -> bytes | None:
-    product = Product([(plan, state) for state in plan.starts[0].groups])
-    try:
-        for states, key in product.reachable():
-            if any(plan.classes[state_class(plan, state)] for state in states):
-                return product.path(key)
-    except TooLarge as error:  # one rule is far from so many combinations
-        raise Disagreement(f"the rule {rule.id!r} has no end") from error
-    return None
-
-
-def _socket(policy: Policy, plan: Plan, rule: ObjectRule) -> Operation | None:
-    language, ends = net()
-    product = Product([(plan, plan.net)], language)
-    vague: Operation | None = None
-    for states, key in product.reachable():
-        if not plan.classes[state_class(plan, states[0])]:
-            continue
-        end = ends[key[-1]]
-        for verb in rule.verbs:
-            if verb not in end.verbs:
-                continue
-            operation = operation_of(NetVerb(verb), product.path(key))
-            if not end.vague or verb is NetVerb.CREATE:
-                return _checked(policy, Section.NET, rule, operation)
-            vague = vague or operation
-    return vague
-
-
-def _checked(policy: Policy, section: Section, rule: ObjectRule, operation: Operation) -> Operation:
-    if not decide(with_rules(policy, section, [rule]), operation).rules:
-        raise Disagreement(f"the rule {rule.id!r} does not match {operation}")
-    return operation

@@ -17,10 +17,10 @@ from guard.plan.build import build_plan
 from guard.plan.compare_operations import easier, operation_of
 from guard.plan.compare_subjects import covers, member
 from guard.plan.errors import PlanError
+from guard.plan.examples import ObjectRule, shown, with_rules
 from guard.plan.languages import net
 from guard.plan.plan import Plan, state_class
 from guard.plan.product import Product, States, TooLarge
-from guard.plan.shadowed import ObjectRule, shown, with_rules
 from guard.plan.units import ANONYMOUS_WORD, section_rules
 from guard.policy.codes import Code
 from guard.policy.diagnostic import Diagnostic, Related, quoted

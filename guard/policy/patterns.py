@@ -20,6 +20,7 @@ about automata, YAML, rules or files.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from guard.policy import limits, pattern_text
@@ -49,6 +50,12 @@ __all__ = [
 
 _DOT = 46
 
+_SIMPLE = re.compile(r"(?:/[A-Za-z0-9_-](?:[A-Za-z0-9_.-]|(?<!\*)\*(?!\*))*)+(?:/\*\*?)?")
+"""Patterns that most rules have: there is nothing to refuse about them, and their bytes
+are their tokens, but for single stars within components and a run at the end."""
+
+_STAR = 42
+
 
 def expand(text: str) -> tuple[tuple[Token, ...], ...]:
     """The alternatives of a pattern after brace expansion, in the order written.
@@ -66,6 +73,8 @@ def expand(text: str) -> tuple[tuple[Token, ...], ...]:
             0,
             len(text),
         )
+    if _SIMPLE.fullmatch(text) is not None:
+        return (_simple_tokens(text),)
     sequence = pattern_text.read(text)
     count = _count(sequence)
     if count > limits.ALTERNATIVES_PER_PATTERN:
@@ -77,6 +86,14 @@ def expand(text: str) -> tuple[tuple[Token, ...], ...]:
             "use '*' or a class in place of some braces, or several patterns",
         )
     return tuple(dict.fromkeys(_tokens(atoms, text) for atoms in _alternatives(sequence)))
+
+
+def _simple_tokens(text: str) -> tuple[Token, ...]:
+    if text.endswith("/**"):
+        return (*_simple_tokens(text[:-3]), SLASH, Wild.GLOBSTAR)
+    if "*" in text:
+        return tuple(Wild.STAR if byte == _STAR else byte for byte in text.encode())
+    return tuple(text.encode())
 
 
 def _count(sequence: Sequence) -> int:

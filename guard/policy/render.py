@@ -119,8 +119,8 @@ class Renderer:
         end = len(line.rstrip()) if several else mark.span.end_column - 1
         end = max(start + 1, min(end, offset + LINE_WIDTH))
         lead = "…" if offset else ""
-        indent = _columns(lead) + sum(_columns(_shown(char)) for char in line[offset:start])
-        width = sum(_columns(_shown(char)) for char in line[start:end]) or 1
+        indent = _columns(lead) + _columns(_all_shown(line[offset:start]))
+        width = _columns(_all_shown(line[start:end])) or 1
         sign = "^" if mark.primary else "-"
         label = f" {printable(mark.label)}" if mark.label else ""
         if mark.primary:
@@ -140,10 +140,14 @@ def _cut(line: str, column: int) -> tuple[str, int]:
     offset = 0
     if len(line) > LINE_WIDTH and column > LINE_WIDTH * 2 // 3:
         offset = column - LINE_WIDTH // 3
-    text = "".join(map(_shown, line[offset : offset + LINE_WIDTH]))
+    text = _all_shown(line[offset : offset + LINE_WIDTH])
     before = "…" if offset else ""
     after = "…" if offset + LINE_WIDTH < len(line) else ""
     return before + text + after, offset
+
+
+def _all_shown(text: str) -> str:
+    return text if text.isprintable() else "".join(map(_shown, text))
 
 
 def _shown(char: str) -> str:

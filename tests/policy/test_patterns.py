@@ -177,3 +177,16 @@ def test_escaped_names_stand_for_their_own_bytes(names: list[str]) -> None:
     path = "/" + "/".join(names)
     escaped = "".join(f"\\{char}" if char in "*?[]{},\\$" else char for char in path)
     assert expand(escaped) == (tuple(path.encode()),)
+
+
+@given(st.lists(st.sampled_from(["/", "a", "b-", "_", ".", "..", "*", "**", "9"]), max_size=9))
+def test_the_quick_way_for_simple_patterns_reads_them_as_the_other_does(parts: list[str]) -> None:
+    text = "/" + "".join(parts)
+    try:
+        # Equal alternatives are one, and braces are never read the quick way.
+        expected = expand(f"{{{text},{text}}}")
+    except PatternError as error:
+        with pytest.raises(type(error)):
+            expand(text)
+    else:
+        assert expand(text) == expected
