@@ -154,6 +154,7 @@ bench: setup ## the figures of docs/benchmarks.md
 	$(PYTHON) -m tests.bench.records
 	$(PYTHON) -m tests.bench.events
 	$(PYTHON) -m tests.bench.cost
+	$(PYTHON) -m tests.bench.cost_ops
 
 clean: ## remove what was built; kernels stay in the cache
 	rm -rf build guard/objects guard.egg-info .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis
