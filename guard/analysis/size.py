@@ -9,11 +9,12 @@ Must not know the compiler; tests hold its bound against what is really built.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection, Iterable, Iterator, Sequence
+import math
+from collections.abc import Iterable, Iterator, Sequence
 
-from guard.policy.model import NetSection, Pattern, Policy
+from guard.policy.model import Effect, NetSection, Pattern, Policy
 from guard.policy.patterns import SLASH, Token, Wild, expand
-from guard.wire.layout import Limit
+from guard.wire.layout import Limit, NetVerb
 
 STATES = 60_000
 """States that fit whatever else there is: guard.plan.grouping.STATES_BASE."""
@@ -29,6 +30,8 @@ RULES = 64
 
 OPERATION = 45
 """Characters of one socket operation as the tables have it: guard.plan.netpatterns."""
+
+_LOCAL = frozenset((NetVerb.BIND, NetVerb.LISTEN, NetVerb.ACCEPT))
 
 
 def surely_fits(policies: Sequence[Policy]) -> bool:
@@ -152,19 +155,27 @@ def _operations(sections: Sequence[NetSection]) -> int:
     rules = [rule for section in sections for rule in section.rules]
     if any(len(rule.names) > 1 or len(rule.ports) > HEADS for rule in rules):
         return STATES + 1
-    fields: list[Collection[object]] = [
-        {family for rule in rules for family in rule.families},
-        {kind for rule in rules for kind in rule.types},
-        {protocol for rule in rules for protocol in rule.protocols},
-        {(each.first, each.last) for rule in rules for each in rule.ports},
-        {
-            (each.address, each.length)
-            for rule in rules
-            for each in itertools.chain(rule.to, rule.excepts)
-        },
+    denials = [rule for rule in rules if rule.effect is Effect.DENY]
+    # guard.plan.netpatterns: addresses are of two families, a denial of TCP is of MPTCP, and
+    # one at the task's own end is of port 0 and of two wildcard addresses.
+    internet = 2 * any(rule.to or rule.ports or rule.excepts for rule in rules)
+    widened = any(_LOCAL & set(rule.verbs) for rule in denials)
+    # How many outcomes a field has: each of its values and another; the same for prefixes,
+    # of which any two are apart or one within the other; ranges have two ends.
+    outcomes = [
+        1 + len({family for rule in rules for family in rule.families}) + internet,
+        1 + len({kind for rule in rules for kind in rule.types}),
+        1 + len({protocol for rule in rules for protocol in rule.protocols}) + bool(denials),
+        1 + 2 * (len({(each.first, each.last) for rule in rules for each in rule.ports}) + widened),
+        1
+        + len(
+            {
+                (each.address, each.length)
+                for rule in rules
+                for each in itertools.chain(rule.to, rule.excepts)
+            }
+        )
+        + 2 * widened,
     ]
     named = states([f"/x@{each.text}" for rule in rules for each in rule.names]) if rules else 0
-    total = OPERATION
-    for entries in fields:
-        total *= 1 + 2 * len(entries)
-    return total + named
+    return OPERATION * math.prod(outcomes) + named

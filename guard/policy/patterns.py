@@ -50,11 +50,15 @@ __all__ = [
 
 _DOT = 46
 
-_SIMPLE = re.compile(r"(?:/[A-Za-z0-9_-](?:[A-Za-z0-9_.-]|(?<!\*)\*(?!\*))*)+(?:/\*\*?)?")
+_SIMPLE = re.compile(
+    r"(?:/(?:[A-Za-z0-9_@-]|\?|\[[a-z0-9]{2,}\])"
+    r"(?:[A-Za-z0-9_.@-]|\?|\[[a-z0-9]{2,}\]|(?<!\*)\*(?!\*))*)+"
+    r"(?:/\*|/?(?<!\*)\*\*)?"
+)
 """Patterns that most rules have: there is nothing to refuse about them, and their bytes
-are their tokens, but for single stars within components and a run at the end."""
+are their tokens, but for what _SIMPLE_UNIT finds and for a run at the end."""
 
-_STAR = 42
+_SIMPLE_UNIT = re.compile(rb"\[([^]]+)\]|(\?)|(\*)|([^[?*])")
 
 
 def expand(text: str) -> tuple[tuple[Token, ...], ...]:
@@ -88,12 +92,18 @@ def expand(text: str) -> tuple[tuple[Token, ...], ...]:
     return tuple(dict.fromkeys(_tokens(atoms, text) for atoms in _alternatives(sequence)))
 
 
+_SPECIAL = frozenset("*?[")
+
+
 def _simple_tokens(text: str) -> tuple[Token, ...]:
-    if text.endswith("/**"):
-        return (*_simple_tokens(text[:-3]), SLASH, Wild.GLOBSTAR)
-    if "*" in text:
-        return tuple(Wild.STAR if byte == _STAR else byte for byte in text.encode())
-    return tuple(text.encode())
+    if text.endswith("**"):
+        return (*_simple_tokens(text[:-2]), Wild.GLOBSTAR)
+    if not _SPECIAL & set(text):
+        return tuple(text.encode())
+    return tuple(
+        byte[0] if byte else Wild.STAR if star else ANY_BYTE if one else frozenset(members)
+        for members, one, star, byte in _SIMPLE_UNIT.findall(text.encode())
+    )
 
 
 def _count(sequence: Sequence) -> int:

@@ -179,7 +179,30 @@ def test_escaped_names_stand_for_their_own_bytes(names: list[str]) -> None:
     assert expand(escaped) == (tuple(path.encode()),)
 
 
-@given(st.lists(st.sampled_from(["/", "a", "b-", "_", ".", "..", "*", "**", "9"]), max_size=9))
+@given(
+    st.lists(
+        st.sampled_from(
+            [
+                "/",
+                "a",
+                "b-",
+                "_",
+                ".",
+                "..",
+                "*",
+                "**",
+                "9",
+                "?",
+                "[a]",
+                "[ab]",
+                "[b-d]",
+                "[aa]",
+                "@",
+            ]
+        ),
+        max_size=9,
+    )
+)
 def test_the_quick_way_for_simple_patterns_reads_them_as_the_other_does(parts: list[str]) -> None:
     text = "/" + "".join(parts)
     try:
