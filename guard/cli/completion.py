@@ -64,5 +64,7 @@ def _argument(action: argparse.Action, told: str) -> Argument:
         choices = "files"
     else:
         choices = _WORDS.get(metavar, ())
+    if told == argparse.SUPPRESS:  # only help has no room for it
+        told = ""
     many = action.nargs in ("+", "*")
     return Argument(tuple(action.option_strings), metavar, told, choices, many)

@@ -48,7 +48,8 @@ EPILOG = """examples:
   guard run nginx.yaml -- ./start-nginx    the policies hold for this command's processes only
   guard run --confirm 30s edge.yaml        its ingress filter is undone unless guard confirm is said
 Audit records go to standard output as lines of JSON, to --log FILE, or chained to --spool DIR.
-With a command its own exit status is passed on."""
+With a command its own exit status is passed on. Of records also, see the manual:
+--key FILE, --spool-size SIZE, --spool-age TIME, --spool-sync WHEN, --no-merge, --rate N."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -65,25 +66,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--confirm",
         metavar="TIME",
-        help="undo the ingress filter unless confirmed within, say, 30s",
+        help="undo the ingress filter unless confirmed in this time",
     )
     parser.add_argument(
         "--allow-degraded",
         action="store_true",
         help="also where it can be passed by: see guard doctor",
     )
-    parser.add_argument(
-        "--no-merge",
-        action="store_true",
-        help="a record of each repetition, where one a second would say how many",
-    )
-    parser.add_argument(
-        "--rate",
-        type=int,
-        default=DEFAULT.rate,
-        metavar="N",
-        help=f"records a second of each policy; 0: no limit ({DEFAULT.rate})",
-    )
+    parser.add_argument("--no-merge", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--rate", type=int, default=DEFAULT.rate, help=argparse.SUPPRESS)
     parser.add_argument("--name", help="the instance's name in guard status (host, or run-PID)")
 
 

@@ -35,27 +35,11 @@ def add_arguments(
     output.add_argument(
         "--spool", metavar="DIR", type=Path, help="keep audit records there for guard ship"
     )
-    kept = Limits()
-    parser.add_argument(
-        "--spool-size",
-        metavar="SIZE",
-        type=_size,
-        help=f"its bytes at most, such as 500MiB ({kept.bytes >> 30}GiB)",
-    )
-    parser.add_argument(
-        "--spool-age",
-        metavar="TIME",
-        type=_age,
-        help=f"how long records are kept at most, such as 7d ({kept.age / 86400:.0f}d)",
-    )
-    parser.add_argument(
-        "--spool-sync",
-        choices=SYNCS,
-        help="flush to the disk once a second, or every batch before it counts as written (second)",
-    )
-    parser.add_argument(
-        "--key", metavar="FILE", type=Path, help="sign the spool's checkpoints (guard audit keygen)"
-    )
+    # The manual tells these: with them, help would not fit a screen.
+    for name, kind in (("size", _size), ("age", _age)):
+        parser.add_argument(f"--spool-{name}", type=kind, help=argparse.SUPPRESS)
+    parser.add_argument("--spool-sync", choices=SYNCS, help=argparse.SUPPRESS)
+    parser.add_argument("--key", metavar="FILE", type=Path, help=argparse.SUPPRESS)
 
 
 def misplaced(arguments: argparse.Namespace) -> str | None:
