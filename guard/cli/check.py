@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -75,6 +76,18 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.fix and STDIN in arguments.paths:
         print("guard check: --fix writes to files, and - is none", file=sys.stderr)
         return Exit.USAGE
+    # Thousands of rules are millions of small objects, nearly all of which live to the end of
+    # this short process and none of which makes cycles: looking for such is a fifth of the time.
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        return _checked(arguments)
+    finally:
+        if collecting:
+            gc.enable()
+
+
+def _checked(arguments: argparse.Namespace) -> int:
     inputs = read_inputs(arguments.paths)
     if arguments.fix:
         from guard.cli.fix import fix  # noqa: PLC0415 - only when asked for
