@@ -8,6 +8,7 @@ Must not know the compiler; tests hold its bound against what is really built.
 
 from __future__ import annotations
 
+import bisect
 import itertools
 import math
 from collections.abc import Iterable, Iterator, Sequence
@@ -19,8 +20,8 @@ from guard.wire.layout import Limit, NetVerb
 STATES = 60_000
 """States that fit whatever else there is: guard.plan.grouping.STATES_BASE."""
 
-HEADS = 64
-"""Different beginnings of patterns that go on after a wildcard; with more, compile."""
+PORTS = 64
+"""Ports of one rule; with more, compile."""
 
 TEXT = 60_000
 """Bytes of patterns; with more, compile."""
@@ -50,7 +51,7 @@ def surely_fits(policies: Sequence[Policy]) -> bool:
         _head("", [each for policy in policies for each in policy.subject.cgroups]),
     ]
     return (
-        _operations(nets) <= STATES
+        operations(nets) <= STATES
         and all(states(patterns) <= STATES for patterns in groups)
         and states([pattern.text for policy in policies for pattern in policy.subject.exe])
         <= STATES
@@ -100,17 +101,25 @@ def states(texts: Sequence[str]) -> int:
                 heads[literal] = heads.get(literal, 1) * _positions(tail)
     for literal, positions in trees.items():
         heads[literal] = heads.get(literal, 1) * positions
-    if len(heads) > HEADS:
-        return STATES + 1
     total = sum(len(literal) + 3 for literal in literals)
-    for head in heads:
-        together = 1
-        for other, positions in heads.items():
-            if head.startswith(other):
-                together *= positions
-        below = sum(len(each) - len(head) + 1 for each in literals if each.startswith(head))
+    literals.sort()
+    before = [0, *itertools.accumulate(map(len, literals))]
+    around: list[tuple[bytes, int]] = []
+    for head in sorted(heads):
+        while around and not head.startswith(around[-1][0]):
+            around.pop()
+        # What begins as the heads that this one lies below may be under way too.
+        together = heads[head] * (around[-1][1] if around else 1)
+        around.append((head, together))
+        first = bisect.bisect_left(literals, head)
+        last = bisect.bisect_left(literals, head + _AFTER_ALL, first)
+        below = before[last] - before[first] + (last - first) * (1 - len(head))
         total += 3 * below * together
     return total
+
+
+_AFTER_ALL = b"\xff" * 8
+"""No literal goes on so: patterns are UTF-8, which has no such byte."""
 
 
 def _is_component(head: bytes, tail: Sequence[Token]) -> bool:
@@ -150,10 +159,10 @@ def _positions(tail: Sequence[Token]) -> int:
     return positions * 2 if isinstance(tail[-1], Wild) else positions
 
 
-def _operations(sections: Sequence[NetSection]) -> int:
+def operations(sections: Sequence[NetSection]) -> int:
     """The same for sockets: each field of an operation tells rules apart by its own entries."""
     rules = [rule for section in sections for rule in section.rules]
-    if any(len(rule.names) > 1 or len(rule.ports) > HEADS for rule in rules):
+    if any(len(rule.names) > 1 or len(rule.ports) > PORTS for rule in rules):
         return STATES + 1
     denials = [rule for rule in rules if rule.effect is Effect.DENY]
     # guard.plan.netpatterns: addresses are of two families, a denial of TCP is of MPTCP, and

@@ -16,6 +16,7 @@ from guard.plan import encode, grouping, refused
 from guard.plan.build import build_plan
 from guard.policy.load import load
 from guard.policy.model import Policy
+from tests.plan.make_net import net_policies
 from tests.policy.corpus import with_rules
 
 ROOT = Path(__file__).parents[2]
@@ -59,6 +60,24 @@ def test_the_bound_is_never_below_what_is_built() -> None:
         assert built <= max(bound, 8), paths
         close += bound <= size.STATES
     assert close > 50
+
+
+def test_the_bound_for_sockets_is_never_below_what_is_built() -> None:
+    chance = random.Random(12)  # noqa: S311 - the same policies in every run
+    for _ in range(300):
+        made = net_policies(chance, chance.randrange(1, 3))
+        sections = [each.net for each in made if each.net is not None]
+        bound = size.operations(sections)
+        assert build_plan(made).sizes[-2].explored <= bound, made
+
+
+def test_patterns_with_many_different_beginnings_are_not_compiled() -> None:
+    found = policies(rules([f"/etc/{at:03}/*.conf" for at in range(200)]))
+    assert surely_fits(found) and list(refused.find(found)) == []
+
+
+def test_nginx_is_not_compiled() -> None:
+    assert surely_fits(policies((ROOT / "policies" / "nginx.yaml").read_text()))
 
 
 @pytest.mark.parametrize("path", READY)
