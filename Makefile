@@ -150,6 +150,7 @@ wheel: setup ## a wheel with the compiled objects, in build/dist
 
 bench: setup ## the figures of docs/benchmarks.md
 	$(PYTHON) -m tests.bench.startup
+	$(PYTHON) -m tests.bench.check
 	$(PYTHON) -m tests.bench.compile
 	$(PYTHON) -m tests.bench.records
 	$(PYTHON) -m tests.bench.events
