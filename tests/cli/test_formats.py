@@ -19,7 +19,7 @@ import pytest
 from guard.cli.exits import Exit
 from guard.cli.main import main
 from guard.policy.codes import Code
-from tests.policy.corpus import BAD, CORPUS, with_rules
+from tests.policy.corpus import BAD, CORPUS, options, with_rules
 
 SCHEMA = json.loads(
     (Path(__file__).parent / "schemas" / "sarif-2.1.0-rtm.5.json").read_text("utf-8")
@@ -76,7 +76,7 @@ def test_sarif_of_the_whole_corpus_keeps_to_the_schema(
 def test_sarif_of_each_bad_policy_has_its_code_and_its_page(
     path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run = sarif(capsys, str(path))
+    run = sarif(capsys, *options(path))
     rules = run["tool"]["driver"]["rules"]
     assert path.name[:4] in {rule["id"] for rule in rules}
     for result in run["results"]:
@@ -212,7 +212,7 @@ def test_github_warnings_are_warnings_and_several_lines_have_no_columns(
 def test_github_commands_are_a_line_each_and_safe(
     path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    *commands, _ = output(capsys, "--format", "github", str(path))[1].splitlines()
+    *commands, _ = output(capsys, "--format", "github", *options(path))[1].splitlines()
     command = re.compile(r"::(error|warning) title=[^:]+::(?:[^%\r]|%25|%0A|%0D)+")
     assert commands
     assert [line for line in commands if command.fullmatch(line) is None] == []
@@ -256,7 +256,7 @@ def test_junit_failures_are_what_the_exit_code_counts(
 
 @pytest.mark.parametrize("path", BAD, ids=lambda path: path.stem)
 def test_junit_of_each_bad_policy_is_xml(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    suites = list(junit(capsys, str(path)))  # the file's, and those of what it includes
+    suites = list(junit(capsys, *options(path)))  # the file's, and those of what it includes
     failures = [int(suite.get("failures", "0")) for suite in suites]
     assert sum(failures) > 0
     assert all(len(suite) == max(count, 1) for suite, count in zip(suites, failures, strict=True))

@@ -108,7 +108,7 @@ def test_a_program_gets_all_matching_rules_in_order(
     [
         (["raed /etc/shadow"], "did you mean 'read'?"),
         (["stat /etc/shadow"], "not enforced by this version"),
-        (["open /etc/shadow"], "write read"),
+        (["open /etc/shadow"], "'open' is written 'read'"),
         (["read etc/shadow"], "did you mean 'read /etc/shadow'?"),
         (["/etc/shadow"], "an operation is a verb and a path"),
         (["read /x", "--as", "nginx"], "--as takes an executable's absolute path"),

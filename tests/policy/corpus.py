@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 from pathlib import Path
 
 from guard.analysis.passes import analyse
@@ -18,6 +19,9 @@ BAD = sorted((CORPUS / "bad").glob("*.yaml"))
 
 TODAY = dt.date(2026, 7, 1)
 """The day on which everything here is judged."""
+
+# The first line of a policy that is to be judged for a kernel.
+_FOR_KERNEL = re.compile(rb"# kernel: (\S+)\n")
 
 HEAD = "version: 1\nname: demo\nmode: audit\nsubject: {host: true}\n"
 
@@ -44,6 +48,18 @@ def judge(*texts: str | bytes, kernel: str | None = None) -> Loaded:
     if kernel is None:
         return judged
     return judged.with_findings(platform.find(judged.policies, [platform.read_release(kernel)]))
+
+
+def kernel_of(path: Path) -> str | None:
+    """The release that a policy of the corpus is to be judged for, if any."""
+    found = _FOR_KERNEL.match(path.read_bytes())
+    return found[1].decode() if found else None
+
+
+def options(path: Path) -> list[str]:
+    """The words by which `guard check` finds in a policy of the corpus what its name says."""
+    kernel = kernel_of(path)
+    return [str(path)] if kernel is None else ["--kernel", kernel, str(path)]
 
 
 def codes(loaded: Loaded) -> list[str]:

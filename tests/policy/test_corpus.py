@@ -7,7 +7,6 @@ expected output anew, for review in the diff.
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import pytest
@@ -17,19 +16,13 @@ from guard.plan.trial import run_tests
 from guard.policy.codes import Code
 from guard.policy.load import Loaded
 from guard.policy.render import Renderer
-from tests.policy.corpus import BAD, CORPUS, GOOD, codes, judge
+from tests.policy.corpus import BAD, CORPUS, GOOD, codes, judge, kernel_of
 
 READY = sorted((CORPUS.parent.parent / "policies").glob("*.yaml"))
 
 
-# The first line of a policy that is to be judged for a kernel.
-FOR_KERNEL = re.compile(r"# kernel: (\S+)\n")
-
-
 def rendered(path: Path) -> tuple[Loaded, str]:
-    data = path.read_bytes()
-    kernel = FOR_KERNEL.match(data.decode("utf-8", "replace"))
-    loaded = judge(data, kernel=kernel[1] if kernel else None)
+    loaded = judge(path.read_bytes(), kernel=kernel_of(path))
     renderer = Renderer(loaded.texts)
     shown = "".join(renderer.render(found) + "\n" for found in loaded.diagnostics)
     return loaded, (shown + summary(loaded) + "\n").replace("0.yaml", path.name)
