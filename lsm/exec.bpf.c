@@ -163,18 +163,27 @@ int BPF_PROG(guard_mmap_exec, struct file *file, unsigned long asked, unsigned l
 	return ret ? ret : gate_mmap(file, prot, flags);
 }
 
+/*
+ * Whether reading implies executing for the caller. A function for its stack's sake: 6.1
+ * has 512 bytes for all, and the walk needs what is left.
+ */
+static __noinline bool reading_executes(void)
+{
+	struct task_struct___exec *task = (void *)bpf_get_current_task_btf();
+	__u32 personality = 0;
+
+	bpf_probe_read_kernel(&personality, sizeof(personality), &task->personality);
+	return personality & READ_IMPLIES_EXEC_BIT;
+}
+
 /* For security_mmap_file, which is told what was asked for and adds to it itself. */
 SEC("lsm/mmap_file")
 int BPF_PROG(guard_security_mmap_exec, struct file *file, unsigned long prot, unsigned long flags,
 	     int ret)
 {
-	struct task_struct___exec *task = (void *)bpf_get_current_task_btf();
-	__u32 personality = 0;
-
 	if (ret)
 		return ret;
-	bpf_probe_read_kernel(&personality, sizeof(personality), &task->personality);
-	if (personality & READ_IMPLIES_EXEC_BIT && prot & PROT_READ_BIT)
+	if (prot & PROT_READ_BIT && reading_executes())
 		prot |= PROT_EXEC_BIT;
 	return gate_mmap(file, prot, flags);
 }

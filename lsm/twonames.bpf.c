@@ -123,25 +123,39 @@ static long judge_name(__u32 index, struct pair *pair)
 	return pair->error != 0;
 }
 
+/*
+ * Whether there is something to judge; else pair->error is the result. A function, so that
+ * what it keeps on the stack is gone when the names are judged: 6.1 has 512 bytes for all.
+ */
+static __noinline bool begin_pair(struct pair *pair, struct dentry *old, struct dentry *new,
+				  __u32 hook)
+{
+	int result;
+	__u32 zero;
+
+	if (!begin_at(&pair->request.caller, old, &result, GUARD_SECTION_FILE, hook)) {
+		pair->error = result;
+		return false;
+	}
+	zero = opaque_zero(pair->request.caller.tables);
+	ask(&pair->request, new, GUARD_PATH_CREATE, new->d_inode ? GUARD_PATH_DELETE : NO_VERB,
+	    GUARD_SECTION_FILE, hook);
+	pair->request.hook = unrefined(hook, zero);
+	pair->old = old;
+	pair->new = new;
+	pair->error = zero;
+#pragma unroll
+	for (int group = 0; group < GUARD_LIMIT_GROUPS; group++)
+		pair->state[group] = zero;
+	return true;
+}
+
 static __always_inline int gate_pair(struct dentry *old, struct dentry *new, const __u32 hook)
 {
 	struct pair pair;
-	__u32 zero;
-	int result;
 
-	if (!begin_at(&pair.request.caller, old, &result, GUARD_SECTION_FILE, hook))
-		return result;
-	zero = opaque_zero(pair.request.caller.tables);
-	ask(&pair.request, new, GUARD_PATH_CREATE, new->d_inode ? GUARD_PATH_DELETE : NO_VERB,
-	    GUARD_SECTION_FILE, hook);
-	pair.request.hook = unrefined(hook, zero);
-	pair.old = old;
-	pair.new = new;
-	pair.error = zero;
-#pragma unroll
-	for (int group = 0; group < GUARD_LIMIT_GROUPS; group++)
-		pair.state[group] = zero;
-	bpf_loop(2, judge_name, &pair, 0);
+	if (begin_pair(&pair, old, new, hook))
+		bpf_loop(2, judge_name, &pair, 0);
 	return hook_result(pair.error);
 }
 
