@@ -38,6 +38,13 @@ def pinned() -> list[str]:
     return sorted(set(os.listdir(PINS)) - {SHARED}) if PINS.exists() else []
 
 
+def only_instance(status: str) -> dict[str, Any]:
+    """The only instance in what `guard status --json` printed, but for what the suite shares."""
+    (one,) = (one for one in json.loads(status)["instances"] if one["name"] != SHARED)
+    assert isinstance(one, dict)
+    return one
+
+
 @contextlib.contextmanager
 def enforcing(*arguments: str | Path) -> Iterator[subprocess.Popen[str]]:
     """`guard run` for the host, from when it says that it enforces; ended at the end."""

@@ -22,7 +22,7 @@ from guard.kernel.fdinfo import fdinfo
 from guard.kernel.libbpf import Libbpf
 from guard.kernel.pins import Instance
 from guard.version import VERSION
-from tests.kernel.command import PINS, enforcing, guard, pinned, policy_file
+from tests.kernel.command import PINS, enforcing, guard, only_instance, pinned, policy_file
 from tests.kernel.harness import DRIVERS, literal, policy, rule
 
 pytestmark = pytest.mark.kernel
@@ -114,9 +114,7 @@ def program_ids() -> dict[str, int]:
 
 def status() -> dict[str, Any]:
     """What guard status says of the only instance."""
-    (told,) = json.loads(guard("status", "--json").stdout)["instances"]
-    assert isinstance(told, dict)
-    return told
+    return only_instance(guard("status", "--json").stdout)
 
 
 def counted() -> tuple[int, int]:

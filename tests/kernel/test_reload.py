@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.kernel.command import enforcing, guard, pinned, policy_file
+from tests.kernel.command import enforcing, guard, only_instance, pinned, policy_file
 from tests.kernel.harness import DRIVERS, literal, policy, rule
 
 pytestmark = pytest.mark.kernel
@@ -68,13 +68,13 @@ def test_new_policies_take_the_place_of_the_old_ones(tmp_path: Path) -> None:
         assert said[1] == "guard: the policies that were in force stay"
         assert (reads(first), reads(second)) == (0, DENIED)
 
-        status = json.loads(guard("status", "--json").stdout)["instances"][0]
+        status = only_instance(guard("status", "--json").stdout)
         assert [one["name"] for one in status["policies"]] == ["q"]
         assert status["state"] == "enforcing"
         running.send_signal(signal.SIGTERM)
         running.wait()
-    told = [one for one in events(log) if str(one["event"]).startswith("policy.")]
-    assert [one["event"] for one in told] == ["policy.loaded", "policy.loaded", "policy.rejected"]
+    loads = [one for one in events(log) if str(one["event"]).startswith("policy.")]
+    assert [one["event"] for one in loads] == ["policy.loaded", "policy.loaded", "policy.rejected"]
     denied = [one["policy"]["name"] for one in events(log) if one["event"] == "file.open"]  # type: ignore[index]
     assert denied == ["p", "q", "q"]
     calls = [one for one in events(log) if one["event"] == "control.called"]
@@ -104,9 +104,9 @@ def test_a_section_whose_program_is_not_attached_gets_it_before_the_switch(
         with pytest.raises(PermissionError):
             subprocess.run([denied, "/dev/null"], check=False)
         assert reads(first) == DENIED
-        told = guard("status", "--json")
-        (status,) = json.loads(told.stdout)["instances"]
-        assert (told.returncode, status["state"], status["detached"]) == (0, "enforcing", [])
+        answer = guard("status", "--json")
+        status = only_instance(answer.stdout)
+        assert (answer.returncode, status["state"], status["detached"]) == (0, "enforcing", [])
         assert [one["hook"] for one in status["hooks"]].count("bprm_check_security") == 2
 
 
