@@ -77,11 +77,19 @@ test: setup ## lint, types, unit tests, the ingress filter, and the kernel suite
 	@$(MAKE) --no-print-directory test-ingress
 	@$(PYTHON) -m tests.vm fetch $(TEST_KERNELS)
 	@$(MAKE) --no-print-directory -j2 --output-sync=target \
+		SUITE="kernel and not long" \
 		$(patsubst %,test-kernel-%,$(filter-out $(OLDEST),$(TEST_KERNELS))) test-without-bpf
 
-test-more: setup ## what continuous integration runs besides: real receivers, and 6.1
+test-more: setup ## what continuous integration runs besides: real receivers, 6.1, long tests
 	@$(MAKE) --no-print-directory test-receivers
-	@$(MAKE) --no-print-directory test-kernel-$(OLDEST)
+	@$(MAKE) --no-print-directory -j2 --output-sync=target \
+		SUITE="kernel and not long" test-kernel-$(OLDEST) test-kernel-long
+
+# Those that take minutes each: on the kernels that `make test` boots.
+.PHONY: test-kernel-long
+test-kernel-long: setup drivers
+	@$(MAKE) --no-print-directory SUITE="kernel and long" \
+		$(patsubst %,test-kernel-%,$(filter-out $(OLDEST),$(TEST_KERNELS)))
 
 lint: venv ## ruff's rules and form
 	$(PYTHON) -m ruff check
@@ -117,11 +125,14 @@ test-ingress: setup ## the ingress filter between network namespaces, natively; 
 test-kernels: setup ## the kernel suite on 6.1, 6.12 and the archive's newest kernel
 	@$(MAKE) --no-print-directory $(TEST_KERNELS:%=test-kernel-%) test-kernel-newest
 
+# Which of the kernel suite's tests a boot runs, by their marks.
+SUITE := kernel
+
 # One boot, one suite. The guest sees this checkout at its own path.
 test-kernel-%: setup drivers
 	@$(PYTHON) -m tests.vm fetch $*
 	$(PYTHON) -m tests.vm run --kernel $* --timeout $(GUEST_TIMEOUT) --env GUARD_REQUIRE_KERNEL=1 -- \
-		$(PYTHON) -m pytest -q -p no:cacheprovider -m kernel tests/kernel
+		$(PYTHON) -m pytest -q -p no:cacheprovider -m "$(SUITE)" tests/kernel
 
 # Boots without bpf among the LSMs, on the last of the kernels: one that does not preempt
 # itself (Debian's default there), one that does.

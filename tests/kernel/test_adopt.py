@@ -25,7 +25,7 @@ from guard.version import VERSION
 from tests.kernel.command import PINS, enforcing, guard, only_instance, pinned, policy_file
 from tests.kernel.harness import DRIVERS, literal, policy, rule
 
-pytestmark = pytest.mark.kernel
+pytestmark = [pytest.mark.kernel, pytest.mark.long]
 
 OPEN = DRIVERS / "open"
 HOST = Instance(PINS / "host")

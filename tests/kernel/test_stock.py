@@ -20,7 +20,7 @@ import pytest
 
 from tests.kernel.harness import Enforcer, policy
 
-pytestmark = pytest.mark.kernel
+pytestmark = [pytest.mark.kernel, pytest.mark.long]
 
 FULL = os.environ.get("GUARD_STRESS") == "1"
 ROOT = Path(__file__).parents[2]

@@ -22,7 +22,7 @@ from guard.wire.layout import PathVerb
 from tests.kernel.lab import Lab, Openers, Tally, compile_program, host_plan, loaded
 from tests.plan.make import policy, rule
 
-pytestmark = pytest.mark.kernel
+pytestmark = [pytest.mark.kernel, pytest.mark.long]
 
 FULL = os.environ.get("GUARD_STRESS") == "1"
 PROCESSES = 10_000 if FULL else 400
