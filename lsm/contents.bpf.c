@@ -80,11 +80,14 @@ int BPF_PROG(guard_exec_contents, struct linux_binprm *bprm, int ret)
 	if (ret)
 		return ret;
 	tables = current_tables();
-	if (!tables || !tables->root.contents)
+	if (!tables)
 		return 0;
 	label = current_label(&unknown);
 	canary = label && label->flags & GUARD_TASK_CANARY;
 	if (canary && !(label->flags & GUARD_TASK_CANARY_CONTENTS))
+		return 0;
+	/* A canary is answered whatever the policies say: it asks whether the hook is there. */
+	if (!canary && !tables->root.contents)
 		return 0;
 	dentry = bprm->file->f_path.dentry;
 	policies = subject_policies(tables, dentry) & tables->root.contents;

@@ -261,10 +261,13 @@ def unload(libbpf: Libbpf, instance: Instance) -> None:
 
     The kernel detaches in the background, after an RCU grace period
     (bpf_link_put, kernel/bpf/syscall.c); a program's number is free once it is done.
-    Gives up waiting after DETACH_SECONDS: somebody else may hold a program.
+    Gives up waiting after DETACH_SECONDS: somebody else may hold a program. That which
+    sends repetitions is on no hook, and whoever attends the instance holds it.
     """
     numbers = []
     for path in (instance.directory / "programs").iterdir():
+        if path.name == repeats.FLUSH:
+            continue
         with suppress(LibbpfError):
             fd = libbpf.open_pin(str(path))
             numbers.append(fdinfo(fd)["prog_id"])

@@ -146,7 +146,9 @@ def test_a_host_is_protected_until_guard_is_told_to_stop(secret: Path) -> None:
     assert records(out, "guard.stopped")[0]["because"] == "SIGTERM"
     # A second one of the same name does not disturb the first.
     assert again.returncode == 3
-    assert again.stderr.startswith("guard: guard instance 'host' is already loaded\n  remedy: ")
+    assert again.stderr.startswith(
+        "guard: guard instance 'host' is already loaded, and a guard attends it\n  remedy: "
+    )
     _assert_status(shown, file, process.pid)
 
 

@@ -106,7 +106,11 @@ def test_a_section_whose_program_is_not_attached_gets_it_before_the_switch(
         assert reads(first) == DENIED
         answer = guard("status", "--json")
         status = only_instance(answer.stdout)
-        assert (answer.returncode, status["state"], status["detached"]) == (0, "enforcing", [])
+        assert (answer.returncode, status["state"], status["detached"]) == (
+            0,
+            "enforcing",
+            [],
+        ), answer.stdout
         assert [one["hook"] for one in status["hooks"]].count("bprm_check_security") == 2
 
 
