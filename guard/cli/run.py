@@ -127,6 +127,7 @@ def _run_gates(
     loop.hold_signals()
     try:
         sinks: dict[str, Sink] = {} if spooled else {"log": sink}
+        session.require_root()
         standing = None if command else adopt.standing(name)
         if standing is not None:
             begun = adopt.adopt(standing, policies, sinks, arguments.allow_degraded, spooled)
