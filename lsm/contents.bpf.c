@@ -60,8 +60,11 @@ static __noinline int refuse_contents(const struct caller *caller, struct dentry
 	report.reason = unrefined(GUARD_REASON_CONTENTS, zero);
 	if (is_canary(caller))
 		return send_canary(caller, &report);
-	if (settle(tables, &report))
-		send(&object, &report);
+	if (settle(tables, &report)) {
+		report.place = place_for(tables, &report, address_of(dentry), (void *)0);
+		if (report.place != NOT_SENT)
+			send(&object, &report);
+	}
 	return report.error;
 }
 

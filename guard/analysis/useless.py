@@ -26,7 +26,7 @@ _What = tuple[object, ...]
 
 def find(policy: Policy) -> Iterator[Diagnostic]:
     """What in this policy does nothing."""
-    for section in (policy.file, policy.exec, policy.net, policy.kernel):
+    for section in policy.sections:
         if section is not None:
             yield from _of_section(section)
     if policy.kernel is not None and len(policy.kernel.rules) > 1:

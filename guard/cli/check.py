@@ -192,7 +192,7 @@ def summary(loaded: Loaded) -> str:
         rules = sum(
             len(section.rules)
             for policy in loaded.policies
-            for section in (policy.file, policy.exec, policy.net, policy.kernel, policy.ingress)
+            for section in (*policy.sections, policy.ingress)
             if section is not None
         )
         return f"{_count(len(loaded.policies), 'policy')}, {_count(rules, 'rule')}: no findings"

@@ -8,8 +8,7 @@ from collections.abc import Callable, Sequence
 from guard.cli.exits import Exit
 from guard.daemon import control
 from guard.errors import GuardError
-
-HOST_INSTANCE = "host"
+from guard.kernel.pins import HOST
 
 _OUTCOMES = {Exit.CLEAN: "done", Exit.FINDINGS: "refused"}
 
@@ -28,4 +27,4 @@ def recorded(name: str, words: Sequence[str], call: Callable[[], int]) -> int:
         detail = str(error)
         raise
     finally:
-        control.tell(HOST_INSTANCE, name, words, outcome, detail)
+        control.tell(HOST, name, words, outcome, detail)

@@ -14,8 +14,8 @@ from collections.abc import Callable, Sequence
 from guard.cli.exits import Exit
 from guard.cli.inputs import STDIN, STDIN_NAME
 from guard.convert import limits
-from guard.convert.model import Change, Loss, shown
-from guard.convert.sources import FORMATS, Subject, Written, convert, guess
+from guard.convert.model import Change, Loss, Subject, shown
+from guard.convert.sources import FORMATS, Written, convert, guess
 from guard.policy.diagnostic import printable
 
 _EPILOG = """\

@@ -12,12 +12,10 @@ from guard.daemon.session import require_root
 from guard.errors import HostError
 from guard.kernel import pins
 from guard.kernel.libbpf import Libbpf
-from guard.kernel.pins import Instance
+from guard.kernel.pins import HOST, Instance
 
 CHANGES_GUARD = True
 """A record tells that somebody did this."""
-
-HOST_INSTANCE = "host"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,16 +26,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "example:\n  guard reload\n\n"
         "exit code: 0 done, 1 the new policies were refused, 4 no guard attends the instance"
     )
-    parser.add_argument(
-        "name", nargs="?", default=HOST_INSTANCE, metavar="NAME", help="an instance (host)"
-    )
+    parser.add_argument("name", nargs="?", default=HOST, metavar="NAME", help="an instance (host)")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Do the job; the result is the exit code."""
     require_root()
     found = [one for one in pins.instances() if one.name == arguments.name]
-    packets = ingress.running() if arguments.name == HOST_INSTANCE else None
+    packets = ingress.running() if arguments.name == HOST else None
     if not found and packets is None:
         raise HostError(
             f"no guard instance {arguments.name!r} is loaded",

@@ -25,8 +25,9 @@ from guard.daemon.hostplan import PlanRefused
 from guard.daemon.reload import Reread
 from guard.daemon.session import Session
 from guard.errors import GuardError
-from guard.kernel import engine
+from guard.kernel.pins import HOST
 from guard.kernel.repeats import DEFAULT, Merging
+from guard.kernel.unload import unload
 from guard.plan.bits import is_retired
 from guard.policy.codes import Severity
 from guard.policy.load import Loaded
@@ -34,8 +35,6 @@ from guard.policy.model import Policy, Subject
 
 TAKES_COMMAND = True
 """What follows ``--`` is a command of its own."""
-
-HOST_INSTANCE = "host"
 
 # A directory's name in bpffs, which has no dots; '_' begins the hidden ones (kernel/pins.py).
 _NAME_FORM = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
@@ -121,16 +120,19 @@ def _run_gates(
     """Enforce what processes may do."""
     if command:
         policies = [_for_tree(policy) for policy in policies]
-    name = arguments.name or (f"run-{os.getpid()}" if command else HOST_INSTANCE)
+    name = arguments.name or (f"run-{os.getpid()}" if command else HOST)
     sink: Sink = FileSink(Path(arguments.log)) if arguments.log else StdoutSink()
     spooled = spool_options.spooled(arguments)
+    merging = Merging(not arguments.no_merge, arguments.rate)
     loop.hold_signals()
     try:
         sinks: dict[str, Sink] = {} if spooled else {"log": sink}
         session.require_root()
         standing = None if command else adopt.standing(name)
         if standing is not None:
-            begun = adopt.adopt(standing, policies, sinks, arguments.allow_degraded, spooled)
+            begun = adopt.adopt(
+                standing, policies, sinks, arguments.allow_degraded, spooled, merging
+            )
         else:
             begun = session.start(
                 policies,
@@ -140,7 +142,7 @@ def _run_gates(
                 exempt=not command,
                 allow_degraded=arguments.allow_degraded,
                 spooled=spooled,
-                merging=Merging(not arguments.no_merge, arguments.rate),
+                merging=merging,
             )
     except PlanRefused as error:
         _refuse(error, standing is not None)
@@ -274,5 +276,5 @@ def _become(command: list[str], go_out: int, go_in: int) -> None:
 
 def _end(begun: Session, because: str, keep: bool) -> None:
     if not keep:
-        engine.unload(begun.engine.libbpf, begun.engine.instance)
+        unload(begun.engine.libbpf, begun.engine.instance)
     begun.finish(because, enforcing=keep)

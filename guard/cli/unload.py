@@ -10,9 +10,10 @@ from guard.cli.exits import Exit
 from guard.daemon import ingress
 from guard.daemon.session import require_root
 from guard.errors import HostError
-from guard.kernel import engine, pins
 from guard.kernel import ingress as kernel_ingress
+from guard.kernel import pins
 from guard.kernel.libbpf import Libbpf
+from guard.kernel.unload import unload
 
 CHANGES_GUARD = True
 """A record tells that somebody did this."""
@@ -49,7 +50,7 @@ def run(arguments: argparse.Namespace) -> int:
     for name in [one for one in arguments.names if one in there] or (
         [] if arguments.names else list(there)
     ):
-        engine.unload(Libbpf(), there[name])
+        unload(Libbpf(), there[name])
         print(f"unloaded {name}")
     # What a guard that was killed while loading has left; some of its hooks may act.
     unfinished = (

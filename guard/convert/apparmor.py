@@ -18,10 +18,10 @@ from guard.convert.model import (
     DraftPolicy,
     Inexact,
     Loss,
+    Subject,
     policy_name,
 )
 
-Subject = tuple[str, tuple[str, ...]]
 _COMPLAIN, _PLAIN_FLAGS = "complain", frozenset(("enforce", "audit"))
 _NO_PROFILE = frozenset(("unconfined",))
 _QUALIFIERS = ("audit", "deny", "allow", "owner", "quiet")

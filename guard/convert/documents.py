@@ -6,9 +6,9 @@ Knows mappings and what is left over in them, not what any key means.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
-from guard.convert.model import Change, Loss, NotConverted
+from guard.convert.model import Change, Converted, Loss, NotConverted, Subject
 from guard.policy import read
 from guard.policy.diagnostic import Diagnostic
 from guard.policy.findings import Findings
@@ -84,3 +84,30 @@ def loss(node: Node, reason: str, change: Change, carried: bool = False) -> Loss
     """A loss at a value, told by its line."""
     span: Span = node.span
     return Loss(span, line_of(node), reason, change, carried)
+
+
+class Document:
+    """One document on its way to policies: what was said of the subject, and what is lost."""
+
+    def __init__(self, root: Node, made: Converted, subject: Subject | None) -> None:
+        self._root, self._made, self._subject = root, made, subject
+
+    def _lose(self, node: Node, reason: str, change: Change, carried: bool = False) -> None:
+        self._made.losses.append(loss(node, reason, change, carried))
+
+    def convert(self) -> None:
+        """Add what this document becomes to what was made."""
+        raise NotImplementedError
+
+
+def convert_each(
+    data: bytes,
+    file: str,
+    subject: Subject | None,
+    kind: Callable[[Node, Converted, Subject | None], Document],
+) -> Converted:
+    """What the documents of a file become. Raises NotConverted where the text is no YAML."""
+    made = Converted()
+    for root in documents(data, file):
+        kind(root, made, subject).convert()
+    return made

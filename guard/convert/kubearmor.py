@@ -11,15 +11,22 @@ import re
 from typing import NamedTuple
 
 from guard.convert import apparmor_globs
-from guard.convert.documents import Fields, documents, flag, items, line_of, loss, text
+from guard.convert.documents import Document, Fields, convert_each, flag, items, line_of, text
 from guard.convert.literals import escaped, literal
-from guard.convert.model import Change, Converted, Draft, DraftPolicy, Inexact, policy_name, shown
+from guard.convert.model import (
+    Change,
+    Converted,
+    Draft,
+    DraftPolicy,
+    Inexact,
+    Subject,
+    policy_name,
+    shown,
+)
 from guard.policy import limits
 from guard.policy.forms import TAG_FORM
 from guard.policy.nodes import Node
 from guard.policy.words import KERNEL, NET
-
-Subject = tuple[str, tuple[str, ...]]
 
 _FILE_WORDS = (
     "read",
@@ -63,20 +70,14 @@ def convert(data: bytes, file: str, subject: Subject | None = None) -> Converted
 
     Raises NotConverted where the text is no YAML.
     """
-    made = Converted()
-    for root in documents(data, file):
-        _Document(root, made, subject).convert()
-    return made
+    return convert_each(data, file, subject, _Document)
 
 
-class _Document:
+class _Document(Document):
     def __init__(self, root: Node, made: Converted, subject: Subject | None) -> None:
-        self._root, self._made, self._subject = root, made, subject
+        super().__init__(root, made, subject)
         self._policies: dict[Subject, DraftPolicy] = {}
         self._name = ""
-
-    def _lose(self, node: Node, reason: str, change: Change, carried: bool = False) -> None:
-        self._made.losses.append(loss(node, reason, change, carried))
 
     def convert(self) -> None:
         """Add this document's policies, one for each source of operations."""

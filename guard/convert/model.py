@@ -17,6 +17,9 @@ from guard.policy import limits as policy_limits
 from guard.policy.diagnostic import printable
 from guard.policy.source import Span
 
+Subject = tuple[str, tuple[str, ...]]
+"""A key of a policy's subject and its values; none for ``host``, whose value is true."""
+
 
 class Change(enum.Enum):
     """What the policy does otherwise than the source because of one line."""
@@ -85,7 +88,7 @@ class DraftPolicy:
 
     name: str
     mode: str
-    subject: tuple[str, tuple[str, ...]]
+    subject: Subject
     inherit: bool
     comment: str
     defaults: dict[str, str] = field(default_factory=dict)

@@ -13,14 +13,12 @@ from typing import NamedTuple
 from guard.analysis.passes import analyse
 from guard.convert import apparmor, emit, kubearmor, limits, tetragon
 from guard.convert.apparmor_names import Load
-from guard.convert.model import Converted, NotConverted, policy_name
+from guard.convert.model import Converted, NotConverted, Subject, policy_name
 from guard.policy.canonical import NotFormatted
 from guard.policy.codes import Severity
 from guard.policy.load import load
 
 FORMATS = ("apparmor", "kubearmor", "tetragon")
-
-Subject = tuple[str, tuple[str, ...]]
 
 _SIGNS = {
     "kubearmor": re.compile(rb"^kind:[ \t]*[\"']?KubeArmor(Host)?Policy\b", re.MULTILINE),

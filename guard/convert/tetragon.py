@@ -9,12 +9,19 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from guard.convert.documents import Fields, documents, flag, items, line_of, loss, text
+from guard.convert.documents import Document, Fields, convert_each, flag, items, line_of, text
 from guard.convert.literals import escaped, literal
-from guard.convert.model import Change, Converted, Draft, DraftPolicy, Inexact, policy_name, shown
+from guard.convert.model import (
+    Change,
+    Converted,
+    Draft,
+    DraftPolicy,
+    Inexact,
+    Subject,
+    policy_name,
+    shown,
+)
 from guard.policy.nodes import Node
-
-Subject = tuple[str, tuple[str, ...]]
 
 
 class _Hook(NamedTuple):
@@ -63,20 +70,14 @@ def convert(data: bytes, file: str, subject: Subject | None = None) -> Converted
 
     Raises NotConverted where the text is no YAML.
     """
-    made = Converted()
-    for root in documents(data, file):
-        _Document(root, made, subject).convert()
-    return made
+    return convert_each(data, file, subject, _Document)
 
 
-class _Document:
+class _Document(Document):
     def __init__(self, root: Node, made: Converted, subject: Subject | None) -> None:
-        self._root, self._made, self._subject = root, made, subject
+        super().__init__(root, made, subject)
         self._policies: dict[tuple[Subject, bool], DraftPolicy] = {}
         self._name = "tetragon"
-
-    def _lose(self, node: Node, reason: str, change: Change, carried: bool = False) -> None:
-        self._made.losses.append(loss(node, reason, change, carried))
 
     def convert(self) -> None:
         """Add this document's policies, one for each set of programs."""

@@ -19,15 +19,16 @@ from guard.daemon.hostplan import PlanRefused, plan_for
 from guard.daemon.index import GenerationIndex
 from guard.daemon.session import Session, compose, require_root
 from guard.daemon.stream import Spooled
-from guard.errors import HostError
+from guard.errors import GuardError, HostError
 from guard.kernel import about, engine, features, pins, progress, tables
 from guard.kernel.attachment import Attachment
 from guard.kernel.attendance import attend
 from guard.kernel.engine import Engine
 from guard.kernel.grow import grow
 from guard.kernel.labels import Label
-from guard.kernel.libbpf import Libbpf, LibbpfError
+from guard.kernel.libbpf import Libbpf
 from guard.kernel.pins import Instance
+from guard.kernel.repeats import DEFAULT, Merging, configure
 from guard.plan.bits import arrange
 from guard.plan.errors import PlanError
 from guard.plan.index import PlanIndex
@@ -48,9 +49,11 @@ def adopt(
     sinks: dict[str, Sink],
     allow_degraded: bool = False,
     spooled: Spooled | None = None,
+    merging: Merging = DEFAULT,
 ) -> Session:
     """Attend an instance that nobody attends, under these policies.
 
+    ``merging``: how repeated events are held back from now on.
     Raises PlanRefused, or HostError with a remedy; what is loaded then stays in
     force as it was, and what waits in its rings is there for the next one.
     """
@@ -79,6 +82,7 @@ def adopt(
         _require_attached(instance, opened, told)
         plan, canary_class = plan_for(arranged)
         grow(opened, found, arranged)
+        configure(libbpf, opened.maps["merging"], merging)
         kept = progress.adopt(libbpf, instance)
         undo.callback(kept.close)
         indexes = {told["generation"]: GenerationIndex(before)}
@@ -105,7 +109,7 @@ def adopt(
         session.generation = max(session.generation, in_force)
         session.enforce(plan, canary_class)
         opened.sweep()
-    except (HostError, LibbpfError):
+    except GuardError:
         session.let_go()
         raise
     began = session.lifecycle.started(VERSION, adopted=True)

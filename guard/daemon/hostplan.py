@@ -14,6 +14,7 @@ from pathlib import Path
 
 from guard.daemon import canary
 from guard.errors import GuardError
+from guard.plan.encode import Tables, encode
 from guard.plan.errors import PlanError
 from guard.plan.host import HostPlan, build_host_plan
 from guard.plan.ids import HostNames, wanted_names
@@ -43,6 +44,14 @@ def plan_for(policies: Sequence[Policy]) -> tuple[HostPlan, int]:
     except PlanError as error:
         raise PlanRefused(error) from error
     return plan, _canary_class(plan, mounts)
+
+
+def tables_for(plan: HostPlan, generation: int) -> Tables:
+    """The tables of a plan. Raises PlanRefused where they have no room for it."""
+    try:
+        return encode(plan, generation)
+    except PlanError as error:
+        raise PlanRefused(error) from error
 
 
 def host_names(policies: Sequence[Policy]) -> HostNames:

@@ -31,7 +31,7 @@ from guard.audit.sequence import Sequences
 from guard.audit.sinks import FanOut, Sink
 from guard.audit.trail import Trail
 from guard.daemon import canary
-from guard.daemon.hostplan import MOUNTINFO, plan_for
+from guard.daemon.hostplan import MOUNTINFO, plan_for, tables_for
 from guard.daemon.index import GenerationIndex
 from guard.daemon.stream import Spooled, open_stream, open_trail
 from guard.errors import HostError
@@ -46,7 +46,6 @@ from guard.kernel.libbpf import Libbpf, LibbpfError
 from guard.kernel.progress import Progress
 from guard.kernel.repeats import DEFAULT, Merging, Repeats
 from guard.plan.bits import is_retired
-from guard.plan.encode import encode
 from guard.plan.host import HostPlan
 from guard.plan.index import index_plan
 from guard.plan.units import section_rules
@@ -103,9 +102,9 @@ class Session:
         self.enforce(plan, canary_class)
 
     def enforce(self, plan: HostPlan, canary_class: int) -> None:
-        """Switch to the tables of a plan for ``policies``. Raises HostError or PlanError."""
+        """Switch to the tables of a plan for ``policies``. Raises HostError or PlanRefused."""
         generation = self.generation + 1
-        tables = encode(plan, generation)
+        tables = tables_for(plan, generation)
         # Known before the first event of the new generation can come.
         self.indexes[generation] = GenerationIndex(index_plan(plan))
         self.engine.switch(tables)
@@ -230,7 +229,7 @@ def start(
     libbpf = Libbpf()
     found = features.probe(libbpf, os.uname().release)
     plan, canary_class = plan_for(policies)
-    tables = encode(plan, 1)
+    tables = tables_for(plan, 1)
     attachment = features.attachment(found)
     features.require_sound(attachment, found, allow_degraded)
     try:

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import os
 import struct
-import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,6 +47,9 @@ MAPS = {
     "gate": ".data.gate",
     "labels_id": ".data.labels",
     "net_marks": "guard_net_marks",
+    "slots": repeats.SLOTS,
+    "merging": repeats.SETTINGS,
+    "allowed": repeats.ALLOWED,
 }
 
 # Rings, in the order of their slots (lsm/maps.h): what was refused, and all else.
@@ -249,38 +251,6 @@ def _fill(
     labels_id = struct.pack("=I", fdinfo(maps["labels"])["map_id"])
     libbpf.map_update(maps["labels_id"], _ZERO, labels_id, "labels' id")
     tables.switch(libbpf, maps["current"], maps["gate"], tables_fd, (0, host))
-
-
-# How long to wait for the kernel to let go of programs, and how often to look.
-DETACH_SECONDS = 30.0
-_LOOK_SECONDS = 0.01
-
-
-def unload(libbpf: Libbpf, instance: Instance) -> None:
-    """Remove an instance's pins and wait until its programs are off their hooks.
-
-    The kernel detaches in the background, after an RCU grace period
-    (bpf_link_put, kernel/bpf/syscall.c); a program's number is free once it is done.
-    Gives up waiting after DETACH_SECONDS: somebody else may hold a program. That which
-    sends repetitions is on no hook, and whoever attends the instance holds it.
-    """
-    numbers = []
-    for path in (instance.directory / "programs").iterdir():
-        if path.name == repeats.FLUSH:
-            continue
-        with suppress(LibbpfError):
-            fd = libbpf.open_pin(str(path))
-            numbers.append(fdinfo(fd)["prog_id"])
-            os.close(fd)
-    pins.remove(instance)
-    deadline = time.monotonic() + DETACH_SECONDS
-    for number in numbers:
-        while time.monotonic() < deadline:
-            try:
-                os.close(libbpf.program_by_id(number))
-            except LibbpfError:
-                break
-            time.sleep(_LOOK_SECONDS)
 
 
 def trial(libbpf: Libbpf, features: Features, attachment: Attachment = Attachment.LSM) -> None:

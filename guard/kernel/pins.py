@@ -88,6 +88,10 @@ def publish(hidden: Instance) -> Instance:
     return shown
 
 
+HOST = "host"
+"""The instance of `guard run` for the host, unless it is given another name."""
+
+
 def instances(root: Path = ROOT) -> tuple[Instance, ...]:
     """The instances that are pinned now, by name."""
     if not root.is_dir():

@@ -17,14 +17,13 @@ from guard.wire.layout import ALLOWANCE, MERGING, Limit
 # The variables of lsm/repeat.bpf.c: struct guard_merging, and every policy's allowance.
 SETTINGS = ".data.merging"
 ALLOWED = ".data.allowed"
+SLOTS = "guard_slots"
 
 FLUSH = "guard_flush"
 """The program that sends what was counted."""
 
-PINS = ("allowed", "limits_told")
-"""Maps that are pinned: the allowances, and the numbers of limited events that were
-reported, which only user space reads.
-"""
+PINS = ("limits_told",)
+"""A map besides the programs' own: the numbers of limited events that were reported."""
 
 POLICIES = int(Limit.POLICIES)
 
@@ -113,22 +112,29 @@ def begin(libbpf: Libbpf, handle: int, into: Instance, merging: Merging) -> None
 
     Raises LibbpfError.
     """
-    settings = libbpf.map_fd(libbpf.object_map(handle, SETTINGS))
-    libbpf.map_update(settings, _ZERO, merging.pack(), "merging")
-    libbpf.pin(libbpf.map_fd(libbpf.object_map(handle, ALLOWED)), into.map(PINS[0]))
+    configure(libbpf, libbpf.map_fd(libbpf.object_map(handle, SETTINGS)), merging)
     libbpf.pin(libbpf.program_fd(libbpf.object_program(handle, FLUSH)), into.program(FLUSH))
     told = libbpf.map_create(MAP_TYPE_ARRAY, "guard_told", len(_ZERO), _COUNTS.size, 1)
     try:
-        libbpf.pin(told, into.map(PINS[1]))
+        libbpf.pin(told, into.map(PINS[0]))
     finally:
         os.close(told)
+
+
+def configure(libbpf: Libbpf, settings: int, merging: Merging) -> None:
+    """Have events held back in this way from now on. Raises LibbpfError.
+
+    Whoever reads the settings meanwhile counts one event as of a kind of its own. What
+    was counted under others is sent by the next flushes.
+    """
+    libbpf.map_update(settings, _ZERO, merging.pack(), "merging")
 
 
 def attend(libbpf: Libbpf, instance: Instance) -> Repeats:
     """The counting of a pinned instance, this process's or another's. Raises LibbpfError."""
     opened: list[int] = []
     try:
-        for pin in (instance.program(FLUSH), *map(instance.map, PINS)):
+        for pin in (instance.program(FLUSH), instance.map("allowed"), *map(instance.map, PINS)):
             opened.append(libbpf.open_pin(pin))
     except BaseException:
         for fd in opened:

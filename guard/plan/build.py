@@ -35,10 +35,7 @@ from guard.plan.units import (
 from guard.policy.model import (
     Effect,
     KernelRule,
-    KernelSection,
     Mode,
-    NetSection,
-    PathSection,
     Policy,
     Rule,
 )
@@ -115,7 +112,7 @@ def policy_masks(policies: Sequence[Policy]) -> Masks:
 
     def gated(section: Section) -> Gated:
         defaults = [
-            found.default if (found := _section(policy, section)) is not None else None
+            found.default if (found := policy.sections[section]) is not None else None
             for policy in policies
         ]
         return Gated(
@@ -133,10 +130,6 @@ def policy_masks(policies: Sequence[Policy]) -> Masks:
         contents=mask([bool(policy.subject.contents) for policy in policies]),
         sections=tuple(gated(section) for section in Section),
     )
-
-
-def _section(policy: Policy, section: Section) -> PathSection | NetSection | KernelSection | None:
-    return (policy.file, policy.exec, policy.net, policy.kernel)[section]
 
 
 def class_row(policies: Sequence[Policy], refs: tuple[Ref, ...]) -> RowKey:

@@ -73,7 +73,7 @@ def _meaning(policy: Policy | None, section: Section) -> object:
     """What decides in a section, without names and places; equal where nothing can differ."""
     if policy is None:
         return None
-    found = (policy.file, policy.exec, policy.net, policy.kernel)[section]
+    found = policy.sections[section]
     return found and (found.default, frozenset(map(_rule_meaning, found.rules)))
 
 

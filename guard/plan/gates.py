@@ -267,7 +267,7 @@ def wanted_verbs(policies: Iterable[Policy]) -> dict[Section, frozenset[int] | N
     """Per section that is gated, the verbs that rules name; None where a default denies all."""
     found: dict[Section, frozenset[int] | None] = {}
     for policy in policies:
-        sections = (policy.file, policy.exec, policy.net, policy.kernel)
+        sections = policy.sections
         for number, section in zip(Section, sections, strict=True):
             if section is None:
                 continue

@@ -177,7 +177,7 @@ def index_plan(host_plan: HostPlan) -> PlanIndex:
     rules: list[IndexedRule] = []
     numbers: dict[Ref, int] = {}
     for bit, policy in enumerate(plan.policies):
-        sections = (policy.file, policy.exec, policy.net, policy.kernel)
+        sections = policy.sections
         said = next(iter(policy.subject.contents), policy.subject)
         lines = tuple(one.span.line for one in (*(section or policy for section in sections), said))
         policies.append(IndexedPolicy(policy.name, policy.mode.value, policy.source, lines))

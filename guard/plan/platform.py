@@ -80,7 +80,7 @@ def blame(policies: Sequence[Policy], gate: Gate) -> Blamed | None:
 def _blame(policy: Policy, gate: Gate) -> Blamed | None:
     if gate.section is None:
         return Blamed(policy.span, f"the policy {quoted(policy.name)}")
-    section = section_of(policy, gate.section)
+    section = policy.sections[gate.section]
     if section is None:
         return None
     for rule in section.rules:
@@ -92,11 +92,6 @@ def _blame(policy: Policy, gate: Gate) -> Blamed | None:
         word = gate.section.name.lower()
         return Blamed(section.span, f"the default of the {word} section of {quoted(policy.name)}")
     return None
-
-
-def section_of(policy: Policy, section: Section) -> _Section | None:
-    """A policy's section by its number."""
-    return (policy.file, policy.exec, policy.net, policy.kernel)[section]
 
 
 def refusal(kernel: str, gate: Gate, blamed: Blamed | None) -> str:

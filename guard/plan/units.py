@@ -54,7 +54,7 @@ SUBJECT = -1
 
 def section_rules(policy: Policy, section: Section) -> Sequence[Rule]:
     """The rules of one section; none where the policy has no such section."""
-    found = (policy.file, policy.exec, policy.net, policy.kernel)[section]
+    found = policy.sections[section]
     return found.rules if found is not None else ()
 
 

@@ -177,7 +177,7 @@ def _allowing(policy: Policy, section: Section) -> list[Rule]:
 
 
 def _denied_by_default(policy: Policy, other: Policy, section: Section) -> bool:
-    found = [(one.file, one.exec, one.net, one.kernel)[section] for one in (policy, other)]
+    found = [one.sections[section] for one in (policy, other)]
     return all(one is not None and one.default is Effect.DENY for one in found)
 
 
@@ -222,7 +222,7 @@ def _of_rule(
 def _of_section(
     policy: Policy, other: Policy, section: Section, found: Operation, who: tuple[str, bytes]
 ) -> Diagnostic:
-    place = (policy.file, policy.exec, policy.net, policy.kernel)[section]
+    place = policy.sections[section]
     assert place is not None
     return Diagnostic(
         Code.NOTHING_IN_COMMON,

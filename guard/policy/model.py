@@ -260,3 +260,10 @@ class Policy:
     net: NetSection | None = None
     kernel: KernelSection | None = None
     ingress: IngressSection | None = None
+
+    @property
+    def sections(
+        self,
+    ) -> tuple[PathSection | None, PathSection | None, NetSection | None, KernelSection | None]:
+        """What processes are judged by, in the order of enum guard_section (lsm/wire.h)."""
+        return self.file, self.exec, self.net, self.kernel

@@ -17,7 +17,6 @@ import random
 import resource
 import shutil
 import statistics
-import string
 import subprocess
 import sys
 import tempfile
@@ -26,7 +25,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-_LETTERS = string.ascii_lowercase + string.digits
+from tests.bench.compile import plain, word
+
 _Source = random.Random
 
 _CLEAN = (0, 1)
@@ -51,16 +51,6 @@ class Case(NamedTuple):
     name: str
     text: str
     patterns: Sequence[str] = ()
-
-
-def word(source: _Source, size: int) -> str:
-    """A random name."""
-    return "".join(source.choice(_LETTERS) for _ in range(size))
-
-
-def plain(source: _Source, count: int) -> list[str]:
-    """Two random components and everything below."""
-    return [f"/srv/{word(source, 8)}/{word(source, 8)}/**" for _ in range(count)]
 
 
 def mixed(source: _Source, count: int) -> list[str]:

@@ -50,11 +50,11 @@ def build() -> Path:
     return driver.resolve()
 
 
-def boot(name: str, driver: Path) -> list[Line]:
-    """One boot's measurements. Raises GuestError."""
+def boot(name: str, driver: Path, inside: str = "tests.bench.cost_guest") -> list[Line]:
+    """One boot's measurements, made by a module in the guest. Raises GuestError."""
     machine = guest.Machine(processors=1, counted=True, lsm=LSM, timeout=TIMEOUT)
     output = io.BytesIO()
-    command = [sys.executable, "-m", "tests.bench.cost_guest", str(driver)]
+    command = [sys.executable, "-m", inside, str(driver)]
     outcome = guest.run(kernels.obtain(name), machine, command, output)
     lines: list[Line] = []
     for text in output.getvalue().decode().splitlines():

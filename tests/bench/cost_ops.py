@@ -11,16 +11,14 @@ tests.bench.cost_ops_guest.
 from __future__ import annotations
 
 import argparse
-import io
 import json
 import sys
 from pathlib import Path
 
-from tests.bench.cost import BASE, BUILD, KERNELS, LSM, Line, build
+from tests.bench.cost import BASE, BUILD, KERNELS, Line, boot, build
 from tests.bench.cost_guest import DEEP, LONG, SHORT
-from tests.vm import guest, kernels
+from tests.vm import guest
 
-TIMEOUT = 1200.0
 COLUMNS = {
     f"r:{SHORT}": "open, short",
     f"r:{DEEP}": "six",
@@ -32,23 +30,6 @@ COLUMNS = {
     "u": "send",
     "n": "bind",
 }
-
-
-def boot(name: str, driver: Path) -> list[Line]:
-    """One boot's measurements. Raises GuestError."""
-    machine = guest.Machine(processors=1, counted=True, lsm=LSM, timeout=TIMEOUT)
-    output = io.BytesIO()
-    command = [sys.executable, "-m", "tests.bench.cost_ops_guest", str(driver)]
-    outcome = guest.run(kernels.obtain(name), machine, command, output)
-    lines: list[Line] = []
-    for text in output.getvalue().decode().splitlines():
-        try:
-            lines.append(json.loads(text))
-        except ValueError:
-            print(f"guest: {text}", file=sys.stderr)
-    if outcome.status:
-        raise guest.GuestError(f"the benchmark ended with status {outcome.status}")
-    return lines
 
 
 def column(what: str) -> str:
@@ -109,7 +90,7 @@ def main() -> int:
     figures: dict[str, list[Line]] = {}
     for name in arguments.kernels or KERNELS:
         try:
-            figures[name] = boot(name, driver)
+            figures[name] = boot(name, driver, "tests.bench.cost_ops_guest")
         except guest.GuestError as error:
             print(f"{name}: {error}", file=sys.stderr)
             return 3

@@ -22,6 +22,7 @@ from guard.kernel.fdinfo import fdinfo
 from guard.kernel.libbpf import Libbpf
 from guard.kernel.pins import Instance
 from guard.version import VERSION
+from guard.wire.layout import MERGING
 from tests.kernel.command import PINS, enforcing, guard, only_instance, pinned, policy_file
 from tests.kernel.harness import DRIVERS, literal, policy, rule
 
@@ -91,10 +92,8 @@ def killed(*arguments: str | Path) -> None:
         running.wait()
 
 
-def each_at_once() -> tuple[str, ...]:
-    """Options by which no event waits for its repetitions, where guard holds any back."""
-    merges = "--no-merge" in guard("run", "--help").stdout
-    return ("--no-merge", "--rate", "0") if merges else ()
+EACH_AT_ONCE = ("--no-merge", "--rate", "0")
+"""Options by which no event waits for its repetitions."""
 
 
 def parsed(log: Path) -> list[dict[str, Any]]:
@@ -125,6 +124,17 @@ def counted() -> tuple[int, int]:
     finally:
         opened.close()
     return sum(one.attempts for one in every), sum(one.dropped for one in every)
+
+
+def merges() -> bool:
+    """Whether repetitions are counted instead of sent: struct guard_merging, as it is now."""
+    libbpf = Libbpf()
+    fd = libbpf.open_pin(HOST.map("merging"))
+    try:
+        raw = libbpf.map_lookup(fd, bytes(4), MERGING.size, "merging") or b""
+    finally:
+        os.close(fd)
+    return any(raw[MERGING.fields["merge"].offset :])
 
 
 def test_a_killed_guards_instance_is_taken_over_and_nothing_gets_by(tmp_path: Path) -> None:
@@ -197,7 +207,7 @@ def test_losses_while_nobody_attended_are_told_once(tmp_path: Path) -> None:
     secret = tmp_path / "secret"
     secret.touch()
     file, log = policy_file(tmp_path, protecting(secret)), tmp_path / "log"
-    killed(*each_at_once(), "--log", log, file)
+    killed(*EACH_AT_ONCE, "--log", log, file)
     # More than both rings hold: about 300 bytes an event, and a ring of 8 MiB.
     flood = (
         "import os,sys\n"
@@ -208,8 +218,10 @@ def test_losses_while_nobody_attended_are_told_once(tmp_path: Path) -> None:
     subprocess.run(["/usr/bin/python3", "-c", flood, secret], check=True)
     attempts, dropped = counted()
     assert dropped > 0
+    assert not merges()
     for _ in range(2):
         with enforcing("--log", log, "--persist", file) as taking:
+            assert merges(), "who takes over says how"
             assert reads(secret) == errno.EACCES
             taking.send_signal(signal.SIGTERM)
             assert taking.wait() == 0

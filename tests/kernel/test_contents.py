@@ -12,9 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from guard.kernel.labels import Label
-from guard.wire.layout import TaskFlag
-from tests.kernel.harness import Enforcer, expect, literal, opened, policy
+from guard.plan.gates import CONTENTS
+from tests.kernel.harness import Enforcer, expect, literal, policy
 
 pytestmark = pytest.mark.kernel
 
@@ -119,7 +118,7 @@ def test_the_same_contents_by_another_name_of_the_file_are_asked_by_that_name(
     assert (free.errno, free.records) == (0, [])
 
 
-def test_what_is_mounted_over_the_path_is_asked(tool: Path, enforcer: Enforcer) -> None:
+def test_a_file_that_takes_the_paths_place_is_asked(tool: Path, enforcer: Enforcer) -> None:
     enforcer.enforce(pinned(tool, to=f'"{digest(tool)}"'))
     os.rename(tool.parent / "beside", tool)
     refused(enforcer, tool)
@@ -141,14 +140,10 @@ def test_the_policy_holds_for_what_was_started(tool: Path, enforcer: Enforcer) -
     expect(found.record, path=denied)
 
 
-def test_the_canary_is_denied_only_when_its_file_was_hashed(enforcer: Enforcer) -> None:
-    from guard.daemon import canary
-
-    # Also where no policy in force has a sha256 any more.
-    enforcer.enforce(policy())
-    problems = [one for one in enforcer.session.canaries() if one.problem is not None]
-    assert problems == []
-    assert canary._contents(enforcer.session.engine.labels) is None
-    marked = Label(0, flags=TaskFlag.CANARY | TaskFlag.CANARY_CONTENTS)
-    assert marked.flags == 6
-    assert enforcer.attempt(opened, "/dev/null", label=None).errno == 0
+def test_the_canary_is_caught_whatever_policies_are_in_force(
+    tool: Path, enforcer: Enforcer
+) -> None:
+    assert CONTENTS in enforcer.session.engine.gates
+    for text in (pinned(tool, to=f'"{digest(tool)}"'), policy()):
+        enforcer.enforce(text)
+        assert [one for one in enforcer.session.canaries() if one.problem is not None] == []

@@ -11,6 +11,7 @@ from typing import Any
 from guard.audit.reading import record_id
 from guard.audit.spool_cursor import Place, Position
 from guard.audit.spool_reader import Batch
+from guard.ship.config import Config, parse
 from guard.ship.deadletter import DeadLetters
 from guard.ship.sink import DELIVERED, Message, Outcome, Refused, Sink, Unavailable
 from guard.ship.source import NoSpool
@@ -237,3 +238,30 @@ class Bench:
         stats = self.worker.stats
         assert stats.read == stats.delivered + stats.refused + stats.in_hand
         assert self.spool.acked + self.own.acked <= stats.delivered + stats.refused
+
+
+def configured(directory: Path, sinks: str) -> Config:
+    """A shipper's configuration with these sinks, over a spool in this directory."""
+    text = f"version: 1\nspool: {directory}/spool\nstate: {directory}/state\nsinks:\n{sinks}"
+    parsed = parse(text.encode(), "ship.yaml")
+    assert parsed.config is not None, parsed.diagnostics
+    return parsed.config
+
+
+def file_sink(name: str, directory: Path) -> str:
+    """A sink that writes quickly into a file of its name."""
+    quick = "batch: {wait: 10ms, records: 20}, retry: {first: 10ms, most: 50ms}"
+    return f"  - {{name: {name}, type: file, path: {directory}/{name}.ndjson, {quick}}}\n"
+
+
+def whole_records(path: Path) -> list[dict[str, Any]]:
+    """The whole records that a file sink has written."""
+    if not path.exists():
+        return []
+    whole, _, _ = path.read_bytes().rpartition(b"\n")  # the last line may be under way
+    return [json.loads(line) for line in whole.splitlines()]
+
+
+def numbers_in(path: Path) -> list[int]:
+    """The numbers of the denials among them."""
+    return [one["seq"] for one in whole_records(path) if one["event"] == "file.open"]

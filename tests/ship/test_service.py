@@ -23,40 +23,17 @@ from guard.audit.spool_files import DENIALS
 from guard.errors import GuardError
 from guard.ship import privileges
 from guard.ship.build import Make, maker
-from guard.ship.config import Config, SinkConfig, parse
+from guard.ship.config import SinkConfig
 from guard.ship.extras import MissingExtra, require_extra
 from guard.ship.notify import notify
 from guard.ship.service import Service
 from guard.ship.sink import Message, Outcome, Unavailable
 from tests.audit.samples import ListSink
 from tests.ship.receivers.processes import ROOT, private_directory, until
-from tests.ship.support import lines
+from tests.ship.support import configured, file_sink, lines, numbers_in, whole_records
 
 COMMAND = (sys.executable, "-m", "guard.cli.main", "ship")
 ROOT_ONLY = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give root up")
-
-
-def _config(directory: Path, sinks: str) -> Config:
-    text = f"version: 1\nspool: {directory}/spool\nstate: {directory}/state\nsinks:\n{sinks}"
-    parsed = parse(text.encode(), "ship.yaml")
-    assert parsed.config is not None, parsed.diagnostics
-    return parsed.config
-
-
-def _file(name: str, directory: Path) -> str:
-    quick = "batch: {wait: 10ms, records: 20}, retry: {first: 10ms, most: 50ms}"
-    return f"  - {{name: {name}, type: file, path: {directory}/{name}.ndjson, {quick}}}\n"
-
-
-def _told(path: Path) -> list[dict[str, Any]]:
-    if not path.exists():
-        return []
-    whole, _, _ = path.read_bytes().rpartition(b"\n")  # the last line may be under way
-    return [json.loads(line) for line in whole.splitlines()]
-
-
-def _numbers(path: Path) -> list[int]:
-    return [one["seq"] for one in _told(path) if one["event"] == "file.open"]
 
 
 class Failing:
@@ -94,18 +71,20 @@ def test_a_sink_that_fails_and_one_that_hangs_stop_nobody_else(place: Path) -> N
     Hanging.released = False
     spool = Spool(place / "spool")
     spool.append(DENIALS, lines(*range(100)))
-    rows = "".join(_file(name, place) for name in ("one", "two", "down", "hangs"))
+    rows = "".join(file_sink(name, place) for name in ("one", "two", "down", "hangs"))
     log = ListSink()
-    service = Service(_config(place, rows), make_logger(log), _make)
+    service = Service(configured(place, rows), make_logger(log), _make)
     service.start()
-    until(lambda: len(_numbers(place / "one.ndjson")) == 100, "one has all")
-    until(lambda: len(_numbers(place / "two.ndjson")) == 100, "two has all")
+    until(lambda: len(numbers_in(place / "one.ndjson")) == 100, "one has all")
+    until(lambda: len(numbers_in(place / "two.ndjson")) == 100, "two has all")
     spool.append(DENIALS, lines(*range(100, 150)))
-    until(lambda: len(_numbers(place / "two.ndjson")) == 150, "two has the later ones")
+    until(lambda: len(numbers_in(place / "two.ndjson")) == 150, "two has the later ones")
 
     # The others are told that it fails: as a record, as a metric and in the log.
     def failing() -> list[dict[str, Any]]:
-        return [one for one in _told(place / "one.ndjson") if one["event"] == "sink.failing"]
+        return [
+            one for one in whole_records(place / "one.ndjson") if one["event"] == "sink.failing"
+        ]
 
     (record,) = until(failing, "a record of the failure")
     assert record["sink"] == "down"
@@ -124,7 +103,7 @@ def test_a_sink_that_fails_and_one_that_hangs_stop_nobody_else(place: Path) -> N
     Hanging.released = True
     service.stop("SIGTERM")
     spool.close()
-    assert _numbers(place / "one.ndjson") == list(range(150))
+    assert numbers_in(place / "one.ndjson") == list(range(150))
     cursors = {path.name for path in (place / "spool/cursors").iterdir()}
     assert cursors == {"one", "two", "down", "hangs"}
 
@@ -134,7 +113,9 @@ def test_a_receivers_words_cannot_speak_to_systemd(place: Path) -> None:
         def __init__(self) -> None:
             raise Unavailable("HTTP 500: x\nMAINPID=1\n\x1b[2J")
 
-    service = Service(_config(place, _file("one", place)), make_logger(ListSink()), lambda _: Evil)
+    service = Service(
+        configured(place, file_sink("one", place)), make_logger(ListSink()), lambda _: Evil
+    )
     Spool(place / "spool").close()
     service.start()
     told = until(lambda: "failing" in service.status() and service.status(), "it fails")
@@ -146,30 +127,30 @@ def test_a_later_run_goes_on_where_the_last_one_was(place: Path) -> None:
     spool = Spool(place / "spool")
     for run in range(3):
         spool.append(DENIALS, lines(*range(run * 10, run * 10 + 10)))
-        service = Service(_config(place, _file("one", place)), make_logger(ListSink()))
+        service = Service(configured(place, file_sink("one", place)), make_logger(ListSink()))
         service.start()
         wanted = run * 10 + 10
-        until(lambda wanted=wanted: len(_numbers(place / "one.ndjson")) == wanted, "all")
+        until(lambda wanted=wanted: len(numbers_in(place / "one.ndjson")) == wanted, "all")
         service.stop("test")
     spool.close()
-    assert _numbers(place / "one.ndjson") == list(range(30))
-    started = [one for one in _told(place / "one.ndjson") if one["event"] == "ship.started"]
+    assert numbers_in(place / "one.ndjson") == list(range(30))
+    started = [one for one in whole_records(place / "one.ndjson") if one["event"] == "ship.started"]
     assert len({one["epoch"] for one in started}) == 3
 
 
 def test_shipping_starts_before_the_collector(place: Path) -> None:
-    service = Service(_config(place, _file("one", place)), make_logger(ListSink()))
+    service = Service(configured(place, file_sink("one", place)), make_logger(ListSink()))
     service.start()
     until(lambda: "is no spool" in service.status(), "it says that there is no spool")
     spool = Spool(place / "spool")
     spool.append(DENIALS, lines(1))
-    until(lambda: _numbers(place / "one.ndjson") == [1], "it arrives")
+    until(lambda: numbers_in(place / "one.ndjson") == [1], "it arrives")
     service.stop("test")
     spool.close()
 
 
 def test_two_shippers_do_not_share_a_state_directory(place: Path) -> None:
-    config = _config(place, _file("one", place))
+    config = configured(place, file_sink("one", place))
     first = Service(config, make_logger(ListSink()))
     with pytest.raises(GuardError) as told:
         Service(config, make_logger(ListSink()))
@@ -350,7 +331,9 @@ def test_the_process_is_nobody_and_survives_kill_9_without_a_gap() -> None:
             (directory / name).mkdir()
             os.chown(directory / name, nobody.pw_uid, nobody.pw_gid)
         spool = Spool(directory / "spool", group=nobody.pw_gid)
-        config = _written(directory, _file("logs/one", directory).replace("name: logs/", "name: "))
+        config = _written(
+            directory, file_sink("logs/one", directory).replace("name: logs/", "name: ")
+        )
         received = directory / "logs/one.ndjson"
         running: Shipper | None = None
         try:
@@ -361,7 +344,7 @@ def test_the_process_is_nobody_and_survives_kill_9_without_a_gap() -> None:
                     spool.append(DENIALS, lines(*range(at, at + 50)))
                 enough = first + 200
                 until(
-                    lambda enough=enough: len(_numbers(received)) >= enough,
+                    lambda enough=enough: len(numbers_in(received)) >= enough,
                     running.log.read_text() + "some arrived",
                 )
                 told = running.status()
@@ -369,7 +352,7 @@ def test_the_process_is_nobody_and_survives_kill_9_without_a_gap() -> None:
                 assert told["CapEff"] == told["CapPrm"] == "0" * 16
                 assert running.stop(signal.SIGKILL) == -signal.SIGKILL
             running = Shipper(directory, config)
-            until(lambda: set(range(2000)) <= set(_numbers(received)), "all arrived")
+            until(lambda: set(range(2000)) <= set(numbers_in(received)), "all arrived")
             log = running.log
             until(lambda: log.read_text().count("shipping started") == 5, "it serves")
             assert running.stop(signal.SIGTERM) == 0
@@ -377,7 +360,7 @@ def test_the_process_is_nobody_and_survives_kill_9_without_a_gap() -> None:
             if running is not None and running.process.poll() is None:
                 running.stop(signal.SIGKILL)
             spool.close()
-        numbers = _numbers(received)
+        numbers = numbers_in(received)
         assert sorted(set(numbers)) == list(range(2000))
         # What comes twice is at most the batch that was under way at each kill.
         assert len(numbers) - 2000 <= 4 * 20
