@@ -18,7 +18,6 @@ from guard.kernel.libbpf import Libbpf
 from guard.kernel.tcp_sockets import LISTEN, tcp_sockets
 from guard.policy import packet_words
 from guard.policy.vocabulary_ingress import ICMP, ICMP6, PROTOCOLS, TCP
-from guard.wire.ingress import Limit
 
 EPILOG = """examples:
   guard flows                                        what may come in as an answer, and how old
@@ -97,9 +96,8 @@ def _list(found: Filter, arguments: argparse.Namespace) -> int:
                         "state": one.state,
                     }
                 )
-    places = int(Limit.FLOW_BUCKETS) * 8
     if arguments.json:
-        table = {"places": places, "used": len(seen) + nameless, "unlisted": nameless}
+        table = {"places": flows.PLACES, "used": len(seen) + nameless, "unlisted": nameless}
         print(json.dumps({"flows": rows, "table": table}))
         return Exit.CLEAN
     for row in rows:
@@ -108,7 +106,7 @@ def _list(found: Filter, arguments: argparse.Namespace) -> int:
     more = f", {nameless} more without ends (fragments that come in)" if nameless else ""
     sockets = len(rows) - len(seen)
     print(
-        f"{len(seen)} flows of the last two minutes{more}; room for {places};"
+        f"{len(seen)} flows of the last two minutes{more}; room for {flows.PLACES};"
         f" {sockets} TCP connections of this host"
     )
     return Exit.CLEAN

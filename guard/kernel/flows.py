@@ -16,11 +16,14 @@ from guard.kernel.ingress_load import FLOW_SECONDS, FLOW_SHIFT
 from guard.wire.ingress import ENDS, ENDS_BUCKET, FLOW_BUCKET, Limit
 
 _WORD = (1 << 64) - 1
-_TIME = 0xFFFF
-_WAYS = struct.Struct("=8Q")
-_ENDPOINT_MASK = (1 << 64) - 1
-_ENDS = struct.Struct(ENDS.format())
+_TIME = 0xFFFF  # FLOW_TIME, lsm/xdp/flows.h
 _ASKED_ALL = 2 << 8  # enum flow_kind
+_WAYS = struct.Struct(FLOW_BUCKET.format())
+
+PLACES = int(Limit.FLOW_BUCKETS) * FLOW_BUCKET.fields["way"].count
+"""Flows that the table has room for."""
+
+_ENDS = struct.Struct(ENDS.format())
 
 
 class Flow(NamedTuple):
@@ -94,9 +97,9 @@ def _hash(ingress: Ingress, flow: Flow) -> int:
     seed = ingress.constants.seed
     words = (
         flow.local >> 64,
-        flow.local & _ENDPOINT_MASK,
+        flow.local & _WORD,
         flow.remote >> 64,
-        flow.remote & _ENDPOINT_MASK,
+        flow.remote & _WORD,
         flow.local_port << 32 | flow.remote_port,
     )
     number = seed[0] ^ flow.kind
